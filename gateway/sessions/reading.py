@@ -10,8 +10,9 @@ from msgspec import UNSET
 
 from midstream.errors import NotRecoveredError, RunNotFoundError
 from midstream.sessions.access import not_found
+from midstream.sessions.log.followers import FeedFollower
 from midstream.sessions.log.own_sends import OwnSends
-from midstream.sessions.log.readers import FeedFollower, LogReader, ReaderLimits
+from midstream.sessions.log.readers import LogReader, ReaderLimits
 from midstream.sessions.log.side_messages import marked_side, with_side
 from midstream.sessions.log.stored_run import message_before
 from midstream.sessions.places import branches, following, side_messages
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from midstream.ids import RunId, SessionId
+    from midstream.ids import MessageId, RunId, SessionId
     from midstream.protocol.batch import ChunkBatch
     from midstream.protocol.position import Position
     from midstream.sessions.access import Caller
@@ -83,10 +84,13 @@ class Reading:
         resources: AsyncExitStack,
         *,
         first: ChunkBatch | None,
+        answers: MessageId | None = None,
+        expires_at: float | None = None,
     ) -> LogReader:
         """Return a reader of a send's run, from its first chunk on.
 
         Args:
+            answers, expires_at: see LogReader.
             client: noted as the reader for as long as it reads; see `own_sends.py`.
             resources: ends with the reader; it holds the run's feed.
             first: the whole message, in the place of chunks that are not kept any more.
@@ -94,7 +98,14 @@ class Reading:
         if client is not None:
             await resources.enter_async_context(self._own_sends.reading(view, client))
         cursor = 0 if first is None else view.next
-        return self._reader(view, cursor, resources.pop_all(), first=first)
+        return self._reader(
+            view,
+            cursor,
+            resources.pop_all(),
+            first=first,
+            answers=answers,
+            expires_at=expires_at,
+        )
 
     async def resume(
         self,
@@ -165,7 +176,7 @@ class Reading:
                     )
                 await view.probe(cursor)
             resources.pop_all()  # of which the reader keeps what there is: a stack takes 1 KB
-            return self._reader(view, cursor, hold, first=first)
+            return self._reader(view, cursor, hold, first=first, expires_at=caller.expires_at)
 
     async def _so_far(self, view: RunView, session_id: SessionId) -> ChunkBatch:
         base = None
@@ -180,11 +191,15 @@ class Reading:
         hold: AbstractAsyncContextManager[object],
         *,
         first: ChunkBatch | None = None,
+        answers: MessageId | None = None,
+        expires_at: float | None = None,
     ) -> LogReader:
         return LogReader(
             view,
             cursor=cursor,
             first=first,
+            answers=answers,
+            expires_at=expires_at,
             hub=self._hub,
             draining=self._draining,
             limits=self._limits,

@@ -11,10 +11,12 @@ import msgspec
 
 from midstream.errors import NotRecoveredError, RunActiveError, RunEndedError, RunNotFoundError
 from midstream.protocol.batch import ChunkBatch
+from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.codec import decode
 
 if TYPE_CHECKING:
     from midstream.ids import RunId
+    from midstream.protocol.chunks import AnyChunk
     from midstream.store.records import RunInfo
 
 # -- ends of a run ------------------------------------------------------------------------------
@@ -54,8 +56,12 @@ PART_LOST: Final = (
 
 
 def _note(code: str, text: str) -> ChunkBatch:
+    return ChunkBatch.aggregate([_status(code, text)], -1)
+
+
+def _status(code: str, text: str) -> AnyChunk:
     status = {"type": "data-status", "data": {"code": code, "text": text}, "transient": True}
-    return ChunkBatch.aggregate([decode(msgspec.json.encode(status))], -1)
+    return decode(msgspec.json.encode(status))
 
 
 AWAITS_ATTEMPT: Final = _note("awaits_attempt", "Waiting for another attempt.")
@@ -63,6 +69,23 @@ AWAITS_ATTEMPT: Final = _note("awaits_attempt", "Waiting for another attempt.")
 
 ATTEMPT_BEGAN: Final = _note("attempt_began", "")
 """Takes `AWAITS_ATTEMPT` back."""
+
+WAITING: Final = _note("waiting", "Waiting for an answer.")
+"""The run waits for somebody who will answer."""
+
+WAIT_ENDED: Final = _note("wait_ended", "")
+"""Takes `WAITING` back."""
+
+_NOTES: Final = (AWAITS_ATTEMPT, ATTEMPT_BEGAN, WAITING, WAIT_ENDED)
+
+STILL_WAITING: Final = ChunkBatch.aggregate(
+    [
+        _status("still_waiting", "Still waiting. The answer will be here when you come back."),
+        FinishChunk(),
+    ],
+    -1,
+)
+"""End of a response whose answer has not begun in time. Without `start`, clients add no message."""
 
 # -- refusals -------------------------------------------------------------------------------------
 
@@ -75,7 +98,7 @@ STOPPED: Final = "unable to continue this run; it was stopped. Begin another"
 
 def is_note(batch: ChunkBatch) -> bool:
     """Whether a batch is none of the run's: a reader that counts chunks must not get it."""
-    return batch is AWAITS_ATTEMPT or batch is ATTEMPT_BEGAN
+    return any(batch is note for note in _NOTES)
 
 
 def run_active(run: RunInfo) -> RunActiveError:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from midstream.sessions.changing import Changing
     from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
+    from midstream.sessions.log.followers import FeedFollower
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.presence import Presence
-    from midstream.sessions.log.readers import FeedFollower, LogReader
+    from midstream.sessions.log.readers import LogReader
     from midstream.sessions.opening.start import Starting
     from midstream.sessions.proxied.run_ends import ProxiedRunEnds
     from midstream.sessions.proxied.runs import ProxiedRuns

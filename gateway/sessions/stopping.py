@@ -12,6 +12,7 @@ from midstream.errors import StoreUnavailableError
 from midstream.ids import EVERYWHERE
 from midstream.sessions.access import check_write
 from midstream.store.calls import StopStatus
+from midstream.store.records import RunState
 from midstream.telemetry import STOP_SECONDS, STOPS
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Stopping:
         limits = self._limits
         remembered_s = limits.tombstone_s if request_key is None else limits.send_tombstone_s
         async with self._hub.attach(session_id) as feed:
+            waits = feed.active is not None and feed.active.info.state is RunState.WAITING
             answer = await self._record(
                 session_id,
                 run_id=run_id,
@@ -70,21 +72,25 @@ class Stopping:
                 reach=caller.reach(session_id, meta),
             )
             ended = [
-                await self._until_ended(feed, each, began) for each in (answer, *answer.beside)
+                await self._until_ended(feed, answer, began, waits=waits),
+                *[await self._until_ended(feed, each, began) for each in answer.beside],
             ]
             return [run_id for run_id in ended if run_id is not None]
 
-    async def _until_ended(self, feed: Feed, answer: StopRequested, began: float) -> RunId | None:
+    async def _until_ended(
+        self, feed: Feed, answer: StopRequested, began: float, *, waits: bool = False
+    ) -> RunId | None:
         """Wait for the terminal of a run whose stop is recorded; None if there is no run.
 
         Args:
             began: when the stop was asked for, by `time.monotonic`.
+            waits: the run waits for somebody: nobody else ends it.
         """
         stopped = answer.run_id
         if stopped is None or answer.status in (StopStatus.NOTHING, StopStatus.PREVENTED):
             return None
         if answer.status is StopStatus.ORPHAN:
-            await self._reaper.close_orphan(feed.session_id, stopped)
+            await self._reaper.close_orphan(feed.session_id, stopped, waits=waits)
         view = await feed.view_of(stopped)
         if not await self._reaper.until_ended(view, self._limits.stop_wait_s):
             raise StoreUnavailableError(
@@ -95,9 +101,15 @@ class Stopping:
         STOP_SECONDS.observe(time.monotonic() - began)
         return stopped
 
-    async def make_way(self, session_id: SessionId, run_id: RunId) -> None:
-        """Stop a run for a new message, whose send waits for the end by itself."""
-        await self._record(session_id, run_id=run_id, by=BY_A_NEW_SEND, pauses=False)
+    async def make_way(self, session_id: SessionId, run_id: RunId, *, waits: bool = False) -> None:
+        """Stop a run for a new message, whose send waits for the end by itself.
+
+        Args:
+            waits: the run waits for somebody: nobody else ends it.
+        """
+        answer = await self._record(session_id, run_id=run_id, by=BY_A_NEW_SEND, pauses=False)
+        if waits and answer.status is StopStatus.ORPHAN:
+            await self._reaper.close_orphan(session_id, run_id, waits=True)
 
     async def _record(
         self,

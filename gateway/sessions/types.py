@@ -79,6 +79,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
         headers: those of the request that some agent may forward; names in lower case.
         proxied: its run is written by calls that pass through.
         side: its run is a side run, for `parent_run_id`; None: for the main run under way.
+        wait_ms: its run waits for so long for somebody who answers it; None: for nobody.
     """
 
     session_id: SessionId
@@ -98,6 +99,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     proxied: bool = False
     side: bool = False
     parent_run_id: RunId | None = None
+    wait_ms: int | None = None
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

@@ -25,13 +25,16 @@ class ChatSettings(Section, frozen=True, kw_only=True):
     wait_timeout_s: Annotated[
         Seconds,
         Meta(
-            description="How long a queue waits for an approval, or a tool of the client, before "
-            "its next message is answered without."
+            description="How long a run waits for somebody who answers it, and a queue for an "
+            "approval or a tool of the client, before its next message is answered without."
         ),
     ] = 1_800.0
     wait_stream_s: Annotated[
         Seconds,
-        Meta(description="A response that waits for the run of a queued message ends after this."),
+        Meta(
+            description="A response that waits for somebody, or for the run of a queued message, "
+            "ends after this."
+        ),
     ] = 600.0
     resume_rate: Annotated[
         float,

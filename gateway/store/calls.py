@@ -300,6 +300,39 @@ class WaitStatus(StrEnum):
     """The run is not in Redis any more."""
 
 
+class Say(Struct, frozen=True, kw_only=True):
+    """Arguments of `say`.
+
+    Args:
+        expected_owner, expected_tenant: of the session, as the caller just read it.
+        run: the main run, which waits; it answers the message from then on.
+        message: of a person; it follows the one that the run has answered until then.
+        request_key: the client's key for this send.
+    """
+
+    session_id: SessionId
+    expected_owner: UserId
+    expected_tenant: TenantId
+    run: RunInfo
+    message: NewMessage
+    request_key: str | None = None
+
+
+class SayStatus(StrEnum):
+    """Outcome of `say`."""
+
+    SAID = "said"
+    """It is on the path, now or before, and the run will answer it."""
+    CONFLICT = "conflict"
+    """The session has other content, or another place, for its id."""
+    STALE = "stale"
+    """The run answers another message by now: load and decide again."""
+    ELSEWHERE = "elsewhere"
+    """The run does not wait any more, or is not the main one."""
+    DENIED = "denied"
+    """The session's owner is not `expected_owner`, or its tenant not `expected_tenant`."""
+
+
 class TakenOver(Struct, frozen=True, kw_only=True):
     """A run that is ours: its key with the new fence, and what it held.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from midstream.ids import RunId, SessionId
-    from midstream.store.calls import Recalled, RunKey, TakenOver, WaitStatus
+    from midstream.store.calls import Recalled, RunKey, Say, SayStatus, TakenOver, WaitStatus
 
 
 class SessionHandover(Protocol):
@@ -70,6 +70,14 @@ class SessionHandover(Protocol):
 
         Returns:
             None if it does not wait for us: claimed, taken over, ended or gone.
+        """
+        ...
+
+    async def say(self, request: Say) -> SayStatus:
+        """Append a person's message to the path while the main run waits, without another run.
+
+        The run's answer follows the last of these. A claim ends it: what comes after is a send
+        like any other.
         """
         ...
 

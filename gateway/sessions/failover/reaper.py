@@ -112,10 +112,15 @@ class Reaper:
         """Stop taking over: this process shuts down, and hands its own runs over."""
         self._retired = True
 
-    async def close_orphan(self, session_id: SessionId, run_id: RunId) -> bool:
+    async def close_orphan(
+        self, session_id: SessionId, run_id: RunId, *, waits: bool = False
+    ) -> bool:
         """Take a run over, and resume it or write its terminal.
 
         A run whose wait has expired is closed, too.
+
+        Args:
+            waits: it waited when it was stopped: no producer may live, and it is taken at once.
 
         Returns:
             False if it is not ours to take (now): it lives, has ended, or we may not yet.
@@ -124,11 +129,11 @@ class Reaper:
             StoreUnavailableError: Redis cannot be reached; it stays an orphan.
             UpgradeNeededError: a newer gateway alone may close it; it stays an orphan.
         """
-        if not self.may_take_over(session_id):
+        if not waits and not self.may_take_over(session_id):
             return False
         if any(producer.key.run_id == run_id for producer in self._producers()):
             return False  # ours, and late with its renewal: that comes
-        taken = await self._store.take_over(session_id, run_id, self._limits.lease_ms)
+        taken = await self._store.take_over(session_id, run_id, self._limits.lease_ms, force=waits)
         if taken is None:
             return False
         self._taken += 1

@@ -25,12 +25,13 @@ from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.access import check_create, check_write
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import stored_message
+from midstream.sessions.opening.joining import join
 from midstream.sessions.opening.plan import accept, earlier_version, queue_rule, title_of
 from midstream.sessions.places import End, needed
 from midstream.sessions.runs.idle import is_idle
 from midstream.sessions.sentences import run_active
 from midstream.sessions.types import NewRun
-from midstream.store.calls import Opened, OpenRun, OpenStatus, RunKey
+from midstream.store.calls import Opened, OpenRun, OpenStatus, RunKey, SayStatus
 from midstream.store.format import upgrade_needed
 from midstream.store.record_codec import encode_by
 from midstream.store.records import RunInfo, RunState
@@ -104,7 +105,8 @@ class Opening:
     ) -> Admitted:
         """Open the request's run, or find the one that it has already.
 
-        A new run has its lease, and no producer yet.
+        A new run has its lease, and no producer yet; or it waits for one. A message for a run that
+        waits already joins it.
 
         Args:
             agent: the name of who will.
@@ -124,16 +126,13 @@ class Opening:
                 check_create(caller)
             else:
                 check_write(caller, state.meta)
-                if (known := await self._known(request)) not in (None, attempt and attempt.after):
-                    return Admitted(await feed.view_of(known))
-                if state.meta.is_newer:
-                    raise upgrade_needed(request.session_id)  # it may hold what we do not know
-                if state.run is not None and _resolves_nothing(request, state):
-                    await self._wait_for_turn(request, feed, state.run)
-                    continue
-                state = await self._with_path(request, state)
-                if state is None:
+                is_send = entry is None and attempt is None and not request.proxied
+                found = await self._found(request, state, feed, attempt, is_send=is_send)
+                if isinstance(found, Admitted):
+                    return found
+                if found is None:
                     continue  # it has changed meanwhile
+                state = found
             wanted, plan = self._planned(caller, request, state, run_id, agent, attempt)
             rule = queue_rule(plan, state, entry)
             wanted = replace(wanted, facts=facts, entry=entry, queue_rule=rule)
@@ -141,6 +140,33 @@ class Opening:
             if admitted is not None:
                 return admitted
         raise RunActiveError("unable to send; other tabs keep sending. Try again")
+
+    async def _found(
+        self,
+        request: StartRequest,
+        state: SessionState,
+        feed: Feed,
+        attempt: Attempt | None,
+        *,
+        is_send: bool,
+    ) -> Admitted | SessionState | None:
+        """Return the run that a send has already, or joins; or the session with the send's path.
+
+        Returns:
+            None if the session is to be read again.
+        """
+        if (known := await self._known(request)) not in (None, attempt and attempt.after):
+            return Admitted(await feed.view_of(known))
+        if state.meta.is_newer:
+            raise upgrade_needed(request.session_id)  # it may hold what we do not know
+        if is_send and (said := await join(self._store, request, state)):
+            if said is SayStatus.SAID and state.run is not None:
+                return Admitted(await feed.view_of(state.run.id))
+            return None  # it has been claimed, or another message came first
+        if state.run is not None and _resolves_nothing(request, state):
+            await self._wait_for_turn(request, feed, state.run)
+            return None
+        return await self._with_path(request, state)
 
     def _planned(
         self,
@@ -174,6 +200,7 @@ class Opening:
             request_key=request.request_key,
             expected_offset="0-0" if state is None else state.meta.position.offset,
             lease_ms=self._limits.lease_ms,
+            wait_ms=request.wait_ms,
             attempt=None if attempt is None else attempt.number,
             patience_ms=None if attempt is None else attempt.patience_ms,
             after=None if attempt is None else attempt.after,
@@ -195,6 +222,8 @@ class Opening:
         if run is not None and run.id == wanted.run.id:
             key = RunKey(session_id=request.session_id, run_id=run.id, fence=opened.fence)
             new = NewRun(key=key, plan=plan, is_stopped=opened.stop_requested)
+            if new.is_stopped and wanted.wait_ms is not None:  # it has no producer to end it
+                await self._reaper.close_orphan(request.session_id, run.id, waits=True)
             return Admitted(feed.adopt(run, opened.opened), new)
         match opened.status:
             case OpenStatus.KNOWN if run is not None:
@@ -256,7 +285,8 @@ class Opening:
         if active.state is not RunState.STOPPING:
             if request.on_active != "interrupt" and not await _gives_way(view, request):
                 raise run_active(active)
-            await self._stopping.make_way(request.session_id, active.id)
+            waits = active.state is RunState.WAITING
+            await self._stopping.make_way(request.session_id, active.id, waits=waits)
         if not await self._reaper.until_ended(view, self._limits.stop_wait_s):
             raise run_active(active)
 

@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 from midstream.errors import AgentNotFoundError
+from midstream.ids import MessageId
 from midstream.sessions.failover.resume import facts_of
 from midstream.sessions.spending import cost_of
+from midstream.store.records import Trigger
 
 if TYPE_CHECKING:
     from midstream.agents.base import AgentFinder
-    from midstream.ids import MessageId
     from midstream.sessions.access import Caller
     from midstream.sessions.draining import Draining
     from midstream.sessions.log.hub import Hub
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from midstream.sessions.reading import Reading
     from midstream.sessions.runs.registry import Runs
     from midstream.sessions.types import RunCost, RunHold, StartRequest
+    from midstream.store.records import RunInfo
 
 
 class Starting:
@@ -57,7 +59,14 @@ class Starting:
             view = admitted.view
             told = await self._opening.told_before(view)
             client = request.client if request.request_key is None else None
-            return await self._reading.of_own_send(view, client, resources, first=told)
+            return await self._reading.of_own_send(
+                view,
+                client,
+                resources,
+                first=told,
+                answers=_asks(request, view.info),
+                expires_at=caller.expires_at,
+            )
 
     async def begin_entry(
         self, caller: Caller, request: StartRequest, hold: RunHold | None, entry: MessageId
@@ -85,12 +94,23 @@ class Starting:
         resources: AsyncExitStack,
         entry: MessageId | None = None,
     ) -> Admitted:
-        """Open a run and begin to produce it, or find it. `resources` holds its feed."""
+        """Open a run and begin to produce it, unless it waits; or find it.
+
+        Args:
+            resources: holds its feed.
+        """
         self._draining.check()
         agent = self._agents.find(request.agent, request.model)
         feed = await resources.enter_async_context(self._hub.attach(request.session_id))
         facts = facts_of(agent, caller, request, hold)
         admitted = await self._opening.open(caller, request, agent.name, feed, facts, entry=entry)
-        if admitted.new is not None:
+        if admitted.new is not None and request.wait_ms is None:
             self._runs.begin(admitted.view, admitted.new, request, agent, caller, hold)
         return admitted
+
+
+def _asks(request: StartRequest, run: RunInfo) -> MessageId:
+    """Return the message that the response of a send is about."""
+    last = request.messages[-1]
+    is_new = last.role == "user" and request.trigger is Trigger.SUBMIT
+    return MessageId(last.id) if is_new else run.user_message_id

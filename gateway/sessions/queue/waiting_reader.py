@@ -6,14 +6,13 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from midstream.errors import StoreError, StoreUnavailableError
 from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import ErrorChunk, FinishChunk
-from midstream.protocol.codec import decode
 from midstream.sessions.log.run_view import RunView
-from midstream.sessions.sentences import LOG_UNREADABLE, UNSENT_SENTENCE
+from midstream.sessions.sentences import LOG_UNREADABLE, STILL_WAITING, UNSENT_SENTENCE
 from midstream.sessions.types import Idle
 from midstream.store.queue.calls import ChangeEntry
 
@@ -28,18 +27,6 @@ if TYPE_CHECKING:
     from midstream.sessions.opening.open_run import Opening
     from midstream.sessions.reading import Reading
     from midstream.store.contract import SessionStore
-
-STILL_WAITING: Final = ChunkBatch.aggregate(
-    [
-        decode(
-            b'{"type":"data-status","data":{"code":"still_waiting","text":"Still waiting. The '
-            b'answer will be here when you come back."},"transient":true}'
-        ),
-        FinishChunk(),
-    ],
-    -1,
-)
-"""End of a response whose run has not begun in time. Without `start`, clients add no message."""
 
 
 class _Fate(Enum):

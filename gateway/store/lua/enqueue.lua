@@ -23,7 +23,7 @@ if fact('s|' .. entry) ~= '' or fact('o|' .. entry):find('\ndelivered ', 1, true
 end
 local stored = redis.call('HGET', MESSAGES, entry .. '|')
 if request_key ~= '' and redis.call('HEXISTS', REQUESTS, request_key) == 1
-  or m[5] == 'stopping' and #ids == 0 then
+  or (m[5] == 'stopping' or m[5] == 'waiting') and #ids == 0 then
   return {'open', 0, 0}
 end
 if stored then

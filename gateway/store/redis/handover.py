@@ -6,12 +6,15 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec.structs import replace
+
 from midstream.errors import FencedError, StoreUnavailableError
-from midstream.store.calls import Recalled, RunKey, TakenOver, WaitStatus
+from midstream.ids import MessageId
+from midstream.store.calls import Recalled, RunKey, SayStatus, TakenOver, WaitStatus
 from midstream.store.clock import RedisClock
 from midstream.store.format import NEWER, upgrade_needed
 from midstream.store.leases import Lease, LeaseWatch
-from midstream.store.record_codec import decode_kept_run
+from midstream.store.record_codec import decode_kept_run, encode_info
 from midstream.store.records import RunState
 from midstream.store.redis.hints import WATCHED
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from midstream.ids import RunId, SessionId
+    from midstream.store.calls import Say
     from midstream.store.redis.access import RedisAccess
     from midstream.store.redis.client import Reply
     from midstream.store.redis.hints import Due
@@ -240,6 +244,28 @@ class RunHandover:
             return None
         await self._client.run_each([self._hints.forget_wait(session_id, run_id)])
         return _taken_over(session_id, run_id, found)
+
+    async def say(self, request: Say) -> SayStatus:
+        """See SessionStore."""
+        message = request.message
+        answer = await self._client.run(
+            self._scripts.say.call(
+                self._keys.session(request.session_id),
+                expected_owner=request.expected_owner,
+                expected_tenant=request.expected_tenant,
+                run=request.run.id,
+                info=encode_info(replace(request.run, user_message_id=message.id)),
+                request_key=request.request_key or "",
+                message=message.id,
+                message_parent=message.parent_id or MessageId(""),
+                message_hash=message.content_hash,
+                message_json=bytes(message.message),
+                ttl_s=self._ttl_s,
+            )
+        )
+        if answer == NEWER:
+            raise upgrade_needed(request.session_id)
+        return SayStatus(answer.decode())
 
     async def expired_waits(self, limit: int) -> list[tuple[SessionId, RunId]]:
         """See SessionStore."""

@@ -87,6 +87,7 @@ class RedisStore:
         self.take_over = handover.take_over
         self.wait = handover.wait
         self.claim = handover.claim
+        self.say = handover.say
         self.expired_waits = handover.expired_waits
         self.remember = handover.remember
         self.recall = handover.recall

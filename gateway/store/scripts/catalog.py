@@ -22,6 +22,7 @@ from midstream.store.scripts.handover import (
     recall,
     release,
     remember,
+    say,
     take_over,
     wait,
 )
@@ -311,7 +312,7 @@ def missing(*needed: str | bytes) -> None:
 
 DESCRIPTIONS: Final = (
     *(open, open_side, append, close, renew, request_stop),
-    *(take_over, wait, claim, recall, release, remember),
+    *(take_over, wait, claim, say, recall, release, remember),
     *(enqueue, take_entry, change_entry, change_queue),
     *(steer, steer_entry, take_steers, confirm_steers, refuse_steer, note_reader),
     *(read, load, load_run, delete, select, erase, trim),
@@ -339,7 +340,7 @@ class Scripts:
         self.renew = made(renew)
         self.request_stop = made(request_stop)
         self.take_over = made(take_over)
-        self.wait, self.claim = made(wait), made(claim)
+        self.wait, self.claim, self.say = made(wait), made(claim), made(say)
         self.recall, self.remember = made(recall), made(remember)
         self.release = made(release)
         self.enqueue = made(enqueue)

@@ -8,7 +8,7 @@ from midstream.store.keys import SessionNames
 from midstream.store.scripts.script import script
 
 if TYPE_CHECKING:
-    from midstream.ids import RunId
+    from midstream.ids import MessageId, RunId, TenantId, UserId
 
 _ALL: Final = ("meta", "log", "runs", "side", "messages", "requests", "stops")
 _LIVE: Final = ("meta", "side")
@@ -42,6 +42,26 @@ def wait(*, run: RunId, fence: int, wait_ms: int, ttl_s: int) -> None:
 @script(SessionNames, *_PARTS, "records", keys=_ALL, channels=_FEED)
 def claim(*, run: RunId, claimant: str, lease_ms: int, ttl_s: int) -> None:
     """Give a run that waits a producer. `claimant`: who asks again with the same gets the same."""
+
+
+@script(SessionNames, *_PARTS, "records", "messages", keys=_ALL, channels=_FEED)
+def say(
+    *,
+    expected_owner: UserId,
+    expected_tenant: TenantId,
+    run: RunId,
+    info: bytes,
+    request_key: str,
+    message: MessageId,
+    message_parent: MessageId,
+    message_hash: str,
+    message_json: bytes,
+    ttl_s: int,
+) -> None:
+    """Append a message while a run waits. `info`: of the run, which answers the message then.
+
+    `request_key`: of its send; '' for none.
+    """
 
 
 @script(SessionNames, "lanes", keys=_LIVE)

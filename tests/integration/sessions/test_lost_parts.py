@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from midstream.sessions.log.readers import FeedFollower
+    from midstream.sessions.log.followers import FeedFollower
     from midstream.sessions.service import Sessions
     from midstream.sessions.types import Snapshot
 

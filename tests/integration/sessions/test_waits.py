@@ -85,7 +85,7 @@ async def test_run_whose_wait_expires_is_closed_and_the_session_takes_the_next_s
     chunks = await Reading(reader).end()
 
     assert chunks[-2]["errorText"] == UNANSWERED_SENTENCE
-    assert types(chunks) == ["start", "error", "finish"]
+    assert types(chunks)[-3:] == ["start", "error", "finish"]
     assert await state_of(sessions, S) == (RunState.ENDED, RunOutcome.FAILED)
     await sessions.start(ALICE, send(S, HELLO, user_message("u2", "hello?")))
     assert (await script.next()).request.history[-1].id == "u2"

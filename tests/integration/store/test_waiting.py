@@ -7,10 +7,30 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from midstream.store.calls import AppendStatus, OpenStatus, StopStatus, WaitStatus
-from midstream.store.records import RunOutcome, RunState
+from midstream.ids import NO_TENANT, UserId
+from midstream.store.calls import (
+    AppendStatus,
+    OpenStatus,
+    Say,
+    SayStatus,
+    StopStatus,
+    WaitStatus,
+)
+from midstream.store.records import RunInfo, RunOutcome, RunState
 
-from .scenario import EXPIRED, HOUR_MS, SESSION, batch, close, hint_of, key, opened, submit
+from .scenario import (
+    EXPIRED,
+    HOUR_MS,
+    OWNER,
+    SESSION,
+    batch,
+    close,
+    hint_of,
+    key,
+    message,
+    opened,
+    submit,
+)
 
 if TYPE_CHECKING:
     import redis
@@ -117,6 +137,40 @@ async def test_wait_outlasts_a_clock_that_is_set_back(
 
     assert await store.take_over(SESSION, key().run_id, HOUR_MS) is None
     assert int(raw_redis.hget(meta, "until") or 0) < later - 22 * HOUR_MS
+
+
+def said(name: str, parent: str, *, run: RunInfo, owner: UserId = OWNER) -> Say:
+    """Say a message while a run waits."""
+    return Say(
+        session_id=SESSION,
+        expected_owner=owner,
+        expected_tenant=NO_TENANT,
+        run=run,
+        message=message(name, parent, content=name),
+        request_key=f"key of {name}",
+    )
+
+
+async def test_message_that_is_said_meanwhile_is_what_the_run_answers(store: RedisStore) -> None:
+    """Once, in order, by who may write, and only while the run waits."""
+    first = await opened(store, replace(submit(), wait_ms=HOUR_MS))
+    assert first.run is not None
+    run = first.run
+    assert await store.say(said("u2", "u1", run=run)) is SayStatus.SAID
+    assert await store.say(said("u2", "u1", run=run)) is SayStatus.SAID
+    assert await store.say(said("u1", "u2", run=run)) is SayStatus.CONFLICT
+    assert await store.say(said("u3", "u1", run=run)) is SayStatus.STALE
+    assert await store.say(said("u3", "u2", run=run, owner=UserId("eve"))) is SayStatus.DENIED
+    assert await store.say(said("u3", "u2", run=replace(run, id="r9"))) is SayStatus.ELSEWHERE
+    state = await store.load(SESSION)
+    taken = await store.claim(SESSION, key().run_id, "ann", HOUR_MS)
+
+    assert state is not None
+    assert [each.id for each in state.path] == ["u1", "u2"]
+    assert taken is not None
+    assert taken.run.user_message_id == "u2"
+    assert await store.run_of_request(SESSION, "key of u2") == run.id
+    assert await store.say(said("u3", "u2", run=run)) is SayStatus.ELSEWHERE
 
 
 async def test_run_waits_again_after_a_claim(store: RedisStore) -> None:

@@ -60,7 +60,9 @@ class Asked:
     async def trim_due(self, count: int) -> None:
         """Nothing is due."""
 
-    async def take_over(self, session_id: SessionId, run_id: RunId, lease_ms: int) -> None:
+    async def take_over(
+        self, session_id: SessionId, run_id: RunId, lease_ms: int, **_: object
+    ) -> None:
         """It lives, after all."""
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -82,7 +84,9 @@ class Left(Asked):
         self.asked += 1
         return [(SESSION, run) for run in self.left[:count]]
 
-    async def take_over(self, session_id: SessionId, run_id: RunId, lease_ms: int) -> Any:
+    async def take_over(
+        self, session_id: SessionId, run_id: RunId, lease_ms: int, **_: object
+    ) -> Any:
         """Give it."""
         await super().take_over(session_id, run_id, lease_ms)
         self.left.remove(run_id)

@@ -16,7 +16,8 @@ from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.protocol.position import Position
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import FeedFollower, ReaderLimits
+from midstream.sessions.log.followers import FeedFollower
+from midstream.sessions.log.readers import ReaderLimits
 from midstream.sessions.types import FeedEvent
 from midstream.store.records import (
     ChunksRecord,

@@ -16,7 +16,8 @@ from midstream.ids import SessionId
 from midstream.protocol.position import Position
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import FeedFollower, ReaderLimits
+from midstream.sessions.log.followers import FeedFollower
+from midstream.sessions.log.readers import ReaderLimits
 from midstream.sessions.types import Idle
 from midstream.store.records import LogEntry, PresenceRecord
 from tests.unit.gateway.sessions.log.test_feed import Log, no_snapshot, nobody_here

@@ -12,12 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from midstream.ids import MessageId
 from midstream.protocol.chunks import ErrorChunk, FinishChunk, TextDeltaChunk
 from midstream.protocol.codec import decode_lines, encode_lines
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.readers import LogReader, ReaderLimits
 from midstream.sessions.log.run_view import RunView
-from midstream.sessions.sentences import ATTEMPT_BEGAN, AWAITS_ATTEMPT, is_note
+from midstream.sessions.sentences import (
+    ATTEMPT_BEGAN,
+    AWAITS_ATTEMPT,
+    STILL_WAITING,
+    WAIT_ENDED,
+    WAITING,
+    is_note,
+)
 from midstream.sessions.types import Idle
 from midstream.store.records import ChunksRecord, LoadedRun, LogEntry, RunState
 from tests.support.chunk_pages import page_of
@@ -336,3 +344,57 @@ def test_reader_is_told_of_silence_beside_the_chunks() -> None:
     written = asyncio.run(scenario())
     assert written.texts == ["0", "1", "2"]
     assert written.notes == [AWAITS_ATTEMPT, ATTEMPT_BEGAN]
+
+
+WAITS = replace(RUN, state=RunState.WAITING)
+
+
+def test_reader_is_told_that_its_run_waits_and_when_it_is_claimed() -> None:
+    async def scenario() -> list[ChunkBatch]:
+        run, written = Run(), Written(lambda: True)
+        run.view.update(WAITS)
+        task = asyncio.create_task(
+            written.send_all(reader_of(run.view, 0, ReaderLimits(heartbeat_interval_s=999)))
+        )
+        for state in (RunState.WAITING, RunState.OPEN, RunState.WAITING, RunState.ENDED):
+            run.view.update(replace(RUN, state=state))
+            for _ in range(4):
+                await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await task
+        return written.notes
+
+    assert asyncio.run(scenario()) == [WAITING, WAIT_ENDED, WAITING]
+
+
+@pytest.mark.parametrize("ends_by", ["time", "drain", "token", "later message"])
+def test_response_ends_before_the_wait_does(ends_by: str) -> None:
+    """With a sentence and `finish`: an AI SDK client neither fails nor shows a message."""
+
+    async def scenario() -> list[ChunkBatch | Idle]:
+        run, draining = Run(), Draining()
+        items: list[ChunkBatch | Idle] = []
+        run.view.update(WAITS)
+        reader = LogReader(
+            run.view,
+            cursor=0,
+            first=None,
+            hub=cast("Hub", SimpleNamespace(offline_since=lambda _: None)),
+            draining=draining,
+            limits=ReaderLimits(queued_limit_s=0 if ends_by == "time" else 600),
+            hold=AsyncExitStack(),
+            answers=WAITS.user_message_id,
+            expires_at=1.0 if ends_by == "token" else None,
+        )
+        async with asyncio.timeout(30):
+            async for item in reader:
+                items.append(item)
+                draining.started = ends_by == "drain"
+                if ends_by == "later message":
+                    run.view.update(replace(WAITS, user_message_id=MessageId("u2")))
+                run.view.pulse.send()
+        return items
+
+    items = asyncio.run(scenario())
+    at_once = ends_by in ("time", "token")
+    assert items == ([STILL_WAITING] if at_once else [WAITING, STILL_WAITING])

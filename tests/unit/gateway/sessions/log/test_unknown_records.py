@@ -13,7 +13,8 @@ from midstream.errors import DrainingError
 from midstream.protocol.position import Position
 from midstream.sessions.draining import Draining
 from midstream.sessions.log.feed import Feed
-from midstream.sessions.log.readers import FeedFollower, ReaderLimits
+from midstream.sessions.log.followers import FeedFollower
+from midstream.sessions.log.readers import ReaderLimits
 from midstream.sessions.log.stored_run import all_chunks
 from midstream.sessions.types import FeedEvent
 from midstream.store.records import ChunksRecord, ErasedRecord, LogEntry, UnknownRecord
