@@ -27,6 +27,7 @@ from midstream.api.chat.steer import steer
 from midstream.api.chat.websocket import chat_socket
 from midstream.api.context import Api, CurrentApi, dependencies
 from midstream.api.demo import demo_pages, worker_handlers
+from midstream.api.desk import HandoffController, desk, desk_events
 from midstream.api.every_response import EveryResponse
 from midstream.api.failures import ERROR_HEADER, EXCEPTION_HANDLERS
 from midstream.api.health import livez, metrics, readyz
@@ -42,6 +43,7 @@ from midstream.limits.policy import policy_of
 from midstream.live_demo.process_map import TracedAgents, process_map
 from midstream.providers.configured import open_upstreams
 from midstream.sessions import (
+    HandoffLimits,
     LeaseLimits,
     Limits,
     ProducerLimits,
@@ -53,6 +55,7 @@ from midstream.sessions import (
 )
 from midstream.sessions.diagnosis.diagnose import Diagnosing
 from midstream.settings.redis_url import SingleUrl, parse_redis_url
+from midstream.settings.sections import LOOPBACK
 from midstream.settings.source import load_settings
 from midstream.store.calls import HELD_S
 from midstream.store.redis.store import RedisStore
@@ -268,6 +271,9 @@ def _handlers(proxy: Proxy, settings: Settings) -> list[ControllerRouterHandler]
         ChatController,
         QueueController,
         steer,
+        HandoffController,
+        desk,
+        desk_events,
         PushController,
         TurnController,
         diagnose,
@@ -339,6 +345,14 @@ def session_limits(settings: Settings) -> Limits:
             heartbeat_interval_s=server.heartbeat_interval_s,
             outage_limit_s=runs.reader_outage_limit_s,
             queued_limit_s=chat.wait_stream_s,
+        ),
+        handoffs=HandoffLimits(
+            wait_ms=int(chat.wait_timeout_s * 1000),
+            claim_ms=int(chat.claim_timeout_s * 1000),
+            lease_ms=int(runs.lease_s * 1000),
+            reconnect_window_s=redis.reconnect_window_s,
+            is_open=settings.auth.mode == "none" and (server.demo or server.host in LOOPBACK),
+            heartbeat_interval_s=server.heartbeat_interval_s,
         ),
         producers=ProducerLimits(
             max_pending_bytes=runs.max_pending_bytes,

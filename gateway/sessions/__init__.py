@@ -7,6 +7,7 @@
     runs       runs that this process produces
     failover   leases; runs whose process died are resumed or closed
     opening    a send becomes a run
+    handoff    people answer in the place of an agent
     pushed     runs that a worker outside writes
     proxied    runs made of a backend's own calls to a provider
 
@@ -16,6 +17,7 @@ docs/architecture.md follows a delta, a stop and a run's end through them.
 from __future__ import annotations
 
 from midstream.sessions.assembly import (
+    HandoffLimits,
     LeaseLimits,
     Limits,
     ProducerLimits,
@@ -28,6 +30,7 @@ from midstream.sessions.assembly import (
 from midstream.sessions.service import Sessions
 
 __all__ = [
+    "HandoffLimits",
     "LeaseLimits",
     "Limits",
     "ProducerLimits",

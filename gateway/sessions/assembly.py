@@ -15,6 +15,9 @@ from midstream.sessions.containment import keep_running
 from midstream.sessions.draining import Draining
 from midstream.sessions.failover.reaper import LeaseLimits, Reaper
 from midstream.sessions.failover.resume import Resuming
+from midstream.sessions.handoff.desk import Desk
+from midstream.sessions.handoff.handoffs import Handoffs
+from midstream.sessions.handoff.limits import HandoffLimits
 from midstream.sessions.log.hub import Hub
 from midstream.sessions.log.live_runs import LiveRuns
 from midstream.sessions.log.orphans import Orphans
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from midstream.store.contract import SessionStore
 
 __all__ = [
+    "HandoffLimits",
     "LeaseLimits",
     "Limits",
     "ProducerLimits",
@@ -76,6 +80,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     leases: LeaseLimits = LeaseLimits()
     proxied: ProxiedLimits = ProxiedLimits()
     turns: TurnLimits = TurnLimits()
+    handoffs: HandoffLimits = HandoffLimits()
 
 
 @asynccontextmanager
@@ -131,6 +136,7 @@ class _Engine:
     runs: Runs
     reaper: Reaper
     signals: SignalTick
+    handoffs: Handoffs
     adopt_hold: Callable[[bytes], RunHold | None]
 
 
@@ -148,9 +154,12 @@ def _engine(
     closer = RunCloser(store, limits.leases.reconnect_window_s, lambda name: _traits(agents, name))
     runs = Runs(store, hub, committer, closer, live_runs, limits.producers)
     resuming = Resuming(store, agents, runs, adopt_hold)
-    reaper = Reaper(store, limits.leases, runs.active, closer, orphans, resuming.resume)
     signals = SignalTick(store.used_memory, runs.paces)
-    return _Engine(hub, orphans, committer, runs, reaper, signals, adopt_hold)
+    handoffs = Handoffs(store, resuming, closer, limits.handoffs)
+    reaper = Reaper(
+        store, limits.leases, runs.active, closer, orphans, resuming.resume, handoffs.unanswered
+    )
+    return _Engine(hub, orphans, committer, runs, reaper, signals, handoffs, adopt_hold)
 
 
 def _sessions(
@@ -198,6 +207,8 @@ def _sessions(
         proxied=proxied,
         proxied_ends=ProxiedRunEnds(store, hub, draining, proxied),
         held=HeldRuns(store, hub),
+        handoffs=engine.handoffs,
+        desk=Desk(store, presence, draining, limits.handoffs),
     )
 
 

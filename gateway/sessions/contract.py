@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from midstream.sessions.answerers.contract import HandoffServices
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
@@ -236,7 +238,7 @@ class SteerService(Protocol):
         ...
 
 
-class SessionService(Protocol):
+class SessionService(HandoffServices, Protocol):
     """The sessions of all callers, on this process and all others."""
 
     @property
@@ -333,9 +335,8 @@ class SessionService(Protocol):
     ) -> list[RunId]:
         """Stop, and return the runs that this ended, once their terminal is committed.
 
-        Without `run_id`, a send that is named by its key or its message and is not accepted
-        yet is prevented: the run that it opens ends at once. Nothing else of the message's is
-        touched if its key is given.
+        Without `run_id`, a send named by its key or its message that is not accepted yet is
+        prevented: its run ends at once. With its key, nothing else of the message is touched.
         """
         ...
 

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from midstream.errors import NotRecoveredError, RunNotFoundError
 from midstream.sessions.access import not_found
+from midstream.sessions.answerers.terms import encode_answered_by
 from midstream.sessions.log.followers import FeedFollower
 from midstream.sessions.log.own_sends import OwnSends
 from midstream.sessions.log.readers import LogReader, ReaderLimits
@@ -300,6 +301,7 @@ def snapshot_of(state: SessionState, presence: Raw) -> Snapshot:
         queue=Queue.of(state.queue),
         steers=entries_of(state.steers),
         presence=presence,
+        answered_by=encode_answered_by(state.meta.handoff),
         branches={id_: of for id_, of in branches(state).items() if id_ != open_message},
         following=following(state, shown) or UNSET,
     )

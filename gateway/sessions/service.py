@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from midstream.sessions.changing import Changing
     from midstream.sessions.draining import Draining
     from midstream.sessions.failover.reaper import Reaper
+    from midstream.sessions.handoff.desk import Desk
+    from midstream.sessions.handoff.handoffs import Handoffs
     from midstream.sessions.log.followers import FeedFollower
     from midstream.sessions.log.hub import Hub
     from midstream.sessions.log.presence import Presence
@@ -72,6 +74,7 @@ class Sessions:
         queues: changes of the queue by people.
         users: all of a user: export and erasure.
         steers: messages for running answers.
+        handoffs: sessions that people answer; `desk` shows them.
     """
 
     store: SessionStore
@@ -91,6 +94,8 @@ class Sessions:
     proxied: ProxiedRuns
     proxied_ends: ProxiedRunEnds
     held: HeldRuns
+    handoffs: Handoffs
+    desk: Desk
 
     def cost(self, request: StartRequest) -> RunCost:
         """See SessionService."""

@@ -106,8 +106,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """An attempt at a job, which claims the job's run by its key.
 
     Attributes:
-        number: counts the job's attempts; one that is lower than another that was seen is fenced.
-            None: it is not counted.
+        number: of the job's attempts; a lower one than was seen is fenced. None: it is not counted.
         replays: whether it writes the answer from its beginning, and not what is left of it.
         after: the run of an earlier attempt, which was interrupted; this attempt opens another.
         reads: whether it reads what people say to the running answer.
@@ -191,10 +190,11 @@ class RunReader(Protocol):
 
 
 FeedEventKind: TypeAlias = Literal[
-    "snapshot", "message", "run", "chunks", "queue", "steer", "presence", "erased", "lost"
-]
-"""`message`, `run`, `chunks`, `queue` and `steer` are records of the log. `erased` and `lost` tell
-why the snapshot that follows is of another session, or of none."""
+    "snapshot", "message", "run", "chunks", "queue", "steer", "handoff",
+    "presence", "erased", "lost",
+]  # fmt: skip
+"""`message` to `handoff` are records of the log. `erased` and `lost` tell why the snapshot that
+follows is of another session, or of none."""
 
 
 class FeedEvent(Struct, frozen=True, gc=False):
@@ -256,6 +256,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     following: Sequence[MessageId] | UnsetType = UNSET
     queue: Queue = Queue()
     steers: Sequence[SteerEntry] = ()
+    answered_by: Raw = Raw(b'{"kind":"agent"}')
 
     @classmethod
     def empty(cls, session_id: SessionId) -> Snapshot:

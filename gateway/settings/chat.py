@@ -36,6 +36,13 @@ class ChatSettings(Section, frozen=True, kw_only=True):
             "ends after this."
         ),
     ] = 600.0
+    claim_timeout_s: Annotated[
+        Seconds,
+        Meta(
+            description="A session that a person has claimed waits for another one if they are "
+            "not heard of for so long."
+        ),
+    ] = 120.0
     resume_rate: Annotated[
         float,
         Meta(

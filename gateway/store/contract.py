@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from midstream.ids import EVERYWHERE, NO_TENANT
+from midstream.store.handoff.contract import SessionHandoffs
 from midstream.store.handover_contract import SessionHandover
 from midstream.store.queue.contract import SessionQueue, SessionSteers
 
@@ -80,7 +81,7 @@ class Channel(Protocol):
         ...
 
 
-class SessionStore(SessionQueue, SessionSteers, SessionHandover, Protocol):
+class SessionStore(SessionQueue, SessionSteers, SessionHandover, SessionHandoffs, Protocol):
     """A session's log, messages and runs, in Redis."""
 
     # -- a run's life -------------------------------------------------------------------

@@ -22,6 +22,7 @@ that its caller knows, and which run is active is known inside.
     ms:queues     zset      session -> when to look whether its queue goes on: a hint
     ms:steers     zset      the same, for messages that wait for a running answer: a hint
     ms:user:{u}   zset      session -> last activity: a hint; {tenant/user} within a tenant
+    ms:desk:{t}   zset      session of tenant t -> when a person was asked for: a hint
     ms:probe      zset      written to see whether a write is taken; nobody reads it
 
 In a cluster each hint but `ms:user` has 64 names, `ms:leases:{TAG}`: one for each 64th of the
@@ -218,6 +219,10 @@ class Keys:
         """Name the hint that lists a user's sessions. No id from a token has a slash."""
         name = f"{tenant}/{user}" if tenant else user
         return HintName(f"{self._prefix}:user:{{{name}}}".encode())
+
+    def desk(self, tenant: TenantId) -> HintName:
+        """Name the hint that lists the sessions of a tenant that are in the hands of people."""
+        return HintName(f"{self._prefix}:desk:{{{tenant or '-'}}}".encode())
 
     def _tagged(self, session_id: SessionId, name: str) -> bytes:
         return f"{self._prefix}:{{{session_id}}}:{name}".encode()

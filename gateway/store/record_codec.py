@@ -13,6 +13,7 @@ so that older ones read on, a listed kind never gets other header lines (`format
     st NL run NL id NL outcome (empty: it waits) NL entry JSON or empty
     d NL id (empty: all)
     se NL id NL head NL by
+    ho NL handoff (handoff.py), empty: none
     e
 
 `by` is a JSON string (a user's id may hold anything); the other header fields hold no
@@ -29,6 +30,7 @@ import msgspec
 from msgspec import Raw
 
 from midstream.ids import MessageId, RunId
+from midstream.store.handoff.calls import Handoff, HandoffRecord
 from midstream.store.records import (
     ChunksRecord,
     DeletedRecord,
@@ -133,6 +135,8 @@ def _decode_known(kind: bytes, data: bytes) -> Record:
         return SelectedRecord(
             id=MessageId(selected.decode()), head=MessageId(head.decode()), by=_by.decode(by)
         )
+    if kind == b"ho":
+        return HandoffRecord(handoff=Handoff.read(data[3:]))
     if kind == b"e":
         return ErasedRecord()
     return UnknownRecord(kind=_name_of(kind))

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from midstream.ids import MessageId, RunId, SessionId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.format import WRITE_FORMAT
+from midstream.store.handoff.calls import Handoff, HandoffNote, HandoffRecord
 from midstream.store.queue.state import QueueState, WaitingSteer
 
 
@@ -214,6 +215,7 @@ Record: TypeAlias = (
     | SteerRecord
     | DeletedRecord
     | SelectedRecord
+    | HandoffRecord
     | ErasedRecord
     | PresenceRecord
     | UnknownRecord
@@ -336,6 +338,8 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     queued: tuple[MessageId, ...] = ()
     steers: tuple[MessageId, ...] = ()
     format: int = 1
+    handoff: Handoff | None = None
+    notes: tuple[HandoffNote, ...] = ()
 
     @property
     def is_newer(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import jwt
 from msgspec import Struct
@@ -110,3 +110,28 @@ def guarded_settings(redis_url: str, folder: Path) -> Settings:
         limits=LimitSettings(sends_per_minute=0, open_runs=0, open_streams=0, redis_wait_ms=5_000),
         agents={"assistant": AgentSettings(provider="simulator", model="sim-instant")},
     )
+
+
+OF_NO_SESSION: Final[dict[str, Literal["anybody", "a person"]]] = {
+    "GET /": "anybody",
+    "GET /s/{chat_id:str}": "anybody",
+    "GET /assets/{name:str}": "anybody",
+    "GET /favicon.svg": "anybody",
+    "GET /favicon.ico": "anybody",
+    "GET /robots.txt": "anybody",
+    "GET /midstream-chat.tgz": "anybody",
+    "GET /livez": "anybody",
+    "GET /readyz": "anybody",
+    "GET /metrics": "anybody",
+    "GET /schema": "anybody",
+    "GET /schema/{path:str}": "anybody",
+    "GET /schema/openapi.json": "anybody",
+    "GET /api/agents": "a person",
+    "GET /api/chats": "a person",
+    # Whose they are is in test_users.py.
+    "DELETE /api/users/{name:str}": "a person",
+    "GET /api/users/{name:str}/export": "a person",
+    "GET /api/desk": "a person",
+    "GET /api/desk/events": "a person",
+}
+"""Routes without a session: they serve every caller, or every caller with a token."""

@@ -73,6 +73,7 @@ class Reaper:
         closer: writes the terminals of the others.
         orphans: those that readers and snapshots of this process meet.
         resume: resumes a run that was taken over; False if it is to be closed. None: all are.
+        unanswered: ends the wait of a run for which nobody came. None: they are closed.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Reaper:
         closer: RunCloser,
         orphans: Orphans,
         resume: Callable[[TakenOver], Awaitable[bool]] | None = None,
+        unanswered: Callable[[TakenOver], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -90,6 +92,7 @@ class Reaper:
         self._closer = closer
         self._orphans = orphans
         self._resume = resume
+        self._unanswered = unanswered
         self._failing: Quarantine[tuple[SessionId, RunId]] = Quarantine("reaper")
         self._retired = False
         self._taken = 0
@@ -139,7 +142,7 @@ class Reaper:
         self._taken += 1
         if taken.run.state is RunState.WAITING:
             logger.info("wait_expired run=%s session=%s", run_id, session_id)
-            return await self._closer.close_unanswered(taken)
+            return await (self._unanswered or self._closer.close_unanswered)(taken)
         logger.warning("orphan_taken run=%s session=%s next=%d", run_id, session_id, taken.next)
         return await self._resumed(taken) or await self._closer.close_orphan(taken)
 

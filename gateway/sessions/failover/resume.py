@@ -18,8 +18,11 @@ from midstream.errors import AgentNotFoundError
 from midstream.ids import NO_TENANT, TenantId, UserId, part_id
 from midstream.protocol.chunks import FinishChunk
 from midstream.protocol.errors import MalformedFrameError
+from midstream.sessions.answerers.terms import now_ms
+from midstream.sessions.answerers.told import with_notes
 from midstream.sessions.log.stored_run import message_before, run_history, stored_chunks
 from midstream.sessions.runs.replay import read_kept
+from midstream.store.calls import WaitStatus
 from midstream.telemetry import RUNS_RESUMED
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ NOTHING: Final = Raw(b"null")
 class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts of a run that its session does not hold, for a resume. No client is shown them.
 
-    `hold`: of its caller's limits.
+    `hold`: of its caller's limits. `waits`: it was opened to wait for a person.
     """
 
     user: UserId
@@ -53,23 +56,34 @@ class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str | None = None
     body: Raw = Raw(b"{}")
     hold: Raw = NOTHING
+    waits: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(RunFacts)
 
 
 def facts_of(
-    agent: AnyAgent, caller: Caller, request: StartRequest, hold: RunHold | None = None
+    agent: AnyAgent,
+    caller: Caller,
+    request: StartRequest,
+    hold: RunHold | None = None,
+    *,
+    waits: bool = False,
 ) -> bytes:
-    """Return the facts that another process needs to resume a run; empty if none could."""
-    if agent.traits.durable is None:
+    """Return the facts that another process needs to resume a run; empty if none could.
+
+    Args:
+        waits: of a run that waits for a person: its agent may be given it by any process.
+    """
+    if agent.traits.durable is None and not waits:
         return b""
     facts = RunFacts(
         user=caller.user,
         tenant=caller.tenant,
         model=request.model,
         body=request.body,
-        hold=NOTHING if hold is None else Raw(hold.told()),
+        hold=NOTHING if hold is None or waits else Raw(hold.told()),
+        waits=waits,
     )
     return msgspec.json.encode(facts)
 
@@ -106,6 +120,8 @@ class Resuming:
             agent = self._agents.find(taken.run.agent or None, facts.model)
         except (AgentNotFoundError, msgspec.MsgspecError):
             return False
+        if facts.waits and await self._waits_again(taken):
+            return True
         durable = agent.traits.durable
         if durable is None:
             return False
@@ -123,6 +139,34 @@ class Resuming:
         await self._resume(taken, agent, interrupted, facts)
         return True
 
+    async def _waits_again(self, taken: TakenOver) -> bool:
+        """Let a run wait for the next person, if the one who wrote it is gone."""
+        meta = await self._store.load_meta(taken.key.session_id)
+        handoff = None if meta is None or meta.handoff is None else meta.handoff.at(now_ms())
+        if handoff is None or taken.stopped_by is not None:
+            return False
+        return await self._store.wait(taken.key, handoff.term_ms) is WaitStatus.WAITING
+
+    async def give(self, taken: TakenOver) -> bool:
+        """Give a run that has waited, and in which nothing was said, to its agent.
+
+        Returns:
+            False if it cannot be given: it has no agent here.
+
+        Raises:
+            StoreUnavailableError: it is an orphan once its lease has run out.
+        """
+        recalled = await self._store.recall(taken.key)
+        if recalled is None or not recalled.facts or taken.next:
+            return False
+        try:
+            facts = _decoder.decode(recalled.facts)
+            agent = self._agents.find(taken.run.agent or None, facts.model)
+        except (AgentNotFoundError, msgspec.MsgspecError):
+            return False
+        await self._resume(taken, agent, None, facts)
+        return True
+
     def _may_resume(self, taken: TakenOver, durable: DurableRuns, interrupted: Interrupted) -> bool:
         if taken.stopped_by is not None:
             return False
@@ -134,7 +178,7 @@ class Resuming:
         return durable.can_resume(interrupted)
 
     async def _resume(
-        self, taken: TakenOver, agent: AnyAgent, interrupted: Interrupted, facts: RunFacts
+        self, taken: TakenOver, agent: AnyAgent, interrupted: Interrupted | None, facts: RunFacts
     ) -> None:
         run, session_id = taken.run, taken.key.session_id
         continued = await message_before(self._store, session_id, run)
@@ -146,7 +190,10 @@ class Resuming:
             message_id=run.message_id,
             user=facts.user,
             tenant=facts.tenant,
-            history=run_history(path, run.message_id, continued),
+            history=with_notes(
+                run_history(path, run.message_id, continued),
+                () if state is None else state.meta.notes,
+            ),
             model=facts.model,
             body=facts.body,
             new_id=part_id,
@@ -158,7 +205,7 @@ class Resuming:
             session_id,
             run.agent,
             taken.next,
-            interrupted.next,
+            0 if interrupted is None else interrupted.next,
         )
         hold = self._adopt_hold(bytes(facts.hold))
         self._runs.resume(taken, agent, request, continued, interrupted, hold)

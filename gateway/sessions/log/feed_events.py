@@ -8,9 +8,11 @@ import msgspec
 from msgspec import Raw
 
 from midstream.ids import RunId, is_side_run
+from midstream.sessions.answerers.terms import encode_answered_by
 from midstream.sessions.log.side_messages import marked_side
 from midstream.sessions.queued import encode_queue_event, encode_steer_event
 from midstream.sessions.types import FeedEvent
+from midstream.store.handoff.calls import HandoffRecord
 from midstream.store.records import ChunksRecord, MessageRecord, QueueRecord, RunRecord, SteerRecord
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def feed_event(entry: LogEntry, position: Position) -> FeedEvent | None:
         return FeedEvent("queue", encode_queue_event(record), position)
     if isinstance(record, SteerRecord):
         return FeedEvent("steer", encode_steer_event(record), position)
+    if isinstance(record, HandoffRecord):
+        answered_by = encode_answered_by(record.handoff)
+        return FeedEvent("handoff", b'{"answeredBy":%b}' % bytes(answered_by), position)
     if isinstance(record, RunRecord):
         return run_event(record.run, position)
     return None

@@ -23,6 +23,8 @@ from midstream.protocol.assembler import Assembler
 from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.chunks import FinishChunk
 from midstream.sessions.access import check_create, check_write
+from midstream.sessions.answerers.terms import now_ms
+from midstream.sessions.answerers.told import with_notes
 from midstream.sessions.log.run_view import RunView
 from midstream.sessions.log.stored_run import stored_message
 from midstream.sessions.opening.joining import join
@@ -34,7 +36,7 @@ from midstream.sessions.types import NewRun
 from midstream.store.calls import Opened, OpenRun, OpenStatus, RunKey, SayStatus
 from midstream.store.format import upgrade_needed
 from midstream.store.record_codec import encode_by
-from midstream.store.records import RunInfo, RunState
+from midstream.store.records import RunInfo, RunState, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +64,12 @@ class Admitted(Struct, frozen=True):
     Attributes:
         log: of the run.
         new: None if it was there before: the same send came earlier.
+        waits: it is new, and waits for a person.
     """
 
     view: RunView
     new: NewRun | None = None
+    waits: bool = False
 
 
 class Opening:
@@ -100,6 +104,7 @@ class Opening:
         feed: Feed,
         facts: bytes = b"",
         *,
+        waiting_facts: bytes = b"",
         entry: MessageId | None = None,
         attempt: Attempt | None = None,
     ) -> Admitted:
@@ -110,7 +115,7 @@ class Opening:
 
         Args:
             agent: the name of who will.
-            facts: for another process to resume the run.
+            facts: for another process to resume the run; `waiting_facts`: of one that waits.
             entry: of the queue, whose run it is; taken by this process.
             attempt: of the job that claims the run.
 
@@ -135,7 +140,8 @@ class Opening:
                 state = found
             wanted, plan = self._planned(caller, request, state, run_id, agent, attempt)
             rule = queue_rule(plan, state, entry)
-            wanted = replace(wanted, facts=facts, entry=entry, queue_rule=rule)
+            its_facts = facts if wanted.wait_ms is None else waiting_facts
+            wanted = replace(wanted, facts=its_facts, entry=entry, queue_rule=rule)
             admitted = await self._admit(request, wanted, plan, feed)
             if admitted is not None:
                 return admitted
@@ -187,6 +193,8 @@ class Opening:
             continues_cut=attempt is not None and attempt.after is not None,
             author=caller.known_in(tenant),
         )
+        if state is not None and state.meta.notes:
+            plan = replace(plan, history=with_notes(plan.history, state.meta.notes))
         wanted = OpenRun(
             session_id=request.session_id,
             expected_owner=caller.user if state is None else state.meta.owner,
@@ -200,7 +208,7 @@ class Opening:
             request_key=request.request_key,
             expected_offset="0-0" if state is None else state.meta.position.offset,
             lease_ms=self._limits.lease_ms,
-            wait_ms=request.wait_ms,
+            wait_ms=_wait_of(request, plan, state) if attempt is None else None,
             attempt=None if attempt is None else attempt.number,
             patience_ms=None if attempt is None else attempt.patience_ms,
             after=None if attempt is None else attempt.after,
@@ -224,7 +232,8 @@ class Opening:
             new = NewRun(key=key, plan=plan, is_stopped=opened.stop_requested)
             if new.is_stopped and wanted.wait_ms is not None:  # it has no producer to end it
                 await self._reaper.close_orphan(request.session_id, run.id, waits=True)
-            return Admitted(feed.adopt(run, opened.opened), new)
+            waits = wanted.wait_ms is not None
+            return Admitted(feed.adopt(run, opened.opened), new, waits)
         match opened.status:
             case OpenStatus.KNOWN if run is not None:
                 return Admitted(await feed.view_of(run.id))
@@ -312,6 +321,39 @@ async def open_surely(store: SessionStore, request: OpenRun) -> Opened:
         return await store.open_run(request)
 
 
+async def open_behind(store: SessionStore, state: SessionState, wait_ms: int) -> RunInfo | None:
+    """Open a run behind the session's last message, for a person who speaks unasked.
+
+    Returns:
+        The run, which waits for them; None if the session has changed meanwhile.
+    """
+    meta = state.meta
+    run = RunInfo(
+        id=RunId(new_id("run")),
+        state=RunState.OPEN,
+        message_id=MessageId(new_id("msg")),
+        user_message_id=meta.head_message_id or MessageId(""),
+        trigger=Trigger.SUBMIT,
+        agent="" if state.run is None else state.run.agent,
+    )
+    opened = await store.open_run(
+        OpenRun(
+            session_id=meta.id,
+            expected_owner=meta.owner,
+            expected_tenant=meta.tenant,
+            run=run,
+            user_message=None,
+            replaced_message=None,
+            content_hash="",
+            new_epoch=meta.position.epoch,
+            title="",
+            expected_offset=meta.position.offset,
+            wait_ms=wait_ms,
+        )
+    )
+    return opened.run if opened.status is OpenStatus.OPENED else None
+
+
 def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
     """Whether it continues the message that a run is still writing: it waits for the end."""
     run = state.run
@@ -321,6 +363,18 @@ def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
         and request.messages[-1].role == "assistant"
         and request.messages[-1].id == run.message_id
     )
+
+
+def _wait_of(request: StartRequest, plan: Plan, state: SessionState | None) -> int | None:
+    """Return how long a send's run waits for a person; None if its agent answers.
+
+    What continues an answer is for the agent that wrote it.
+    """
+    if request.proxied or plan.continued is not None:
+        return None
+    handoff = None if state is None else state.meta.handoff
+    found = None if handoff is None else handoff.at(now_ms())
+    return request.wait_ms if found is None else found.term_ms
 
 
 async def _gives_way(view: RunView, request: StartRequest) -> bool:

@@ -103,8 +103,11 @@ class Starting:
         agent = self._agents.find(request.agent, request.model)
         feed = await resources.enter_async_context(self._hub.attach(request.session_id))
         facts = facts_of(agent, caller, request, hold)
-        admitted = await self._opening.open(caller, request, agent.name, feed, facts, entry=entry)
-        if admitted.new is not None and request.wait_ms is None:
+        waiting = facts_of(agent, caller, request, waits=True)
+        admitted = await self._opening.open(
+            caller, request, agent.name, feed, facts, waiting_facts=waiting, entry=entry
+        )
+        if admitted.new is not None and not admitted.waits:
             self._runs.begin(admitted.view, admitted.new, request, agent, caller, hold)
         return admitted
 

@@ -163,10 +163,15 @@ class Runs:
         agent: AnyAgent,
         request: AgentRequest,
         continued: UIMessage | None,
-        interrupted: Interrupted,
+        interrupted: Interrupted | None,
         hold: RunHold | None = None,
     ) -> None:
-        """Resume a run that was taken over from another process. `hold`: see `produce`."""
+        """Resume a run that was taken over, or begin one that has waited.
+
+        Args:
+            interrupted: None: nothing was said in it.
+            hold: see `produce`.
+        """
         producer = Producer(
             taken.key,
             taken.run,
@@ -176,7 +181,7 @@ class Runs:
             committer=self._committer,
             store=self._store,
             limits=self._limits,
-            stored=interrupted.chunks,
+            stored=() if interrupted is None else interrupted.chunks,
             interrupted=interrupted,
         )
         self._start(producer, self._drive_resumed(producer, request), hold)

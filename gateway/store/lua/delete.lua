@@ -41,6 +41,7 @@ else
   for _, id in ipairs(redis.call('HKEYS', MESSAGES)) do
     if not id:find('|', 1, true) then overwrite(id) end
   end
+  redis.call('HDEL', META, 'notes')
   drop_all()
   forget_steers()
 end

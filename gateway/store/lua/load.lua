@@ -8,7 +8,8 @@ if is_lost() then
   return 'lost'
 end
 local facts = redis.call('HMGET', META, 'epoch', 'owner', 'title', 'created', 'updated',
-  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant', 'queue', 'steers')
+  'offset', 'head', 'run', 'state', 'next', 'format', 'tenant', 'queue', 'steers',
+  'handoff', 'notes')
 if not facts[1] then
   return nil
 end

@@ -23,10 +23,10 @@ local function note_title(title)
   end
 end
 
--- Name the last run that answered a message.
+-- Name the last run that answered a message. An answer, which has no hash, keeps the run that wrote it.
 local function note_answer(id, run)
   local header = redis.call('HGET', MESSAGES, id .. '|')
-  if header then
+  if header and not header:find('^[^\n]*\n\n') then
     local before, after = header:match('(.-\n.-\n)[^\n]*(.*)')
     redis.call('HSET', MESSAGES, id .. '|', before .. run .. after)
   end

@@ -13,6 +13,7 @@ from midstream.errors import StoreError, StoreUnavailableError
 from midstream.ids import NO_TENANT, MessageId, RunId, TenantId, UserId
 from midstream.protocol.position import Position
 from midstream.store.chunk_pages import joined_chunks
+from midstream.store.handoff.calls import Handoff, read_notes
 from midstream.store.queue.codec import decode_queue, decode_steers
 from midstream.store.record_codec import decode_entry, decode_kept_run
 from midstream.store.records import (
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 # The order in which load.lua answers.
 FACTS: Final = (
     "epoch", "owner", "title", "created", "updated", "offset", "head", "run", "state", "next",
-    "format", "tenant", "queue", "steers",
+    "format", "tenant", "queue", "steers", "handoff", "notes",
 )  # fmt: skip
 
 # What load.lua says of a run's lease.
@@ -158,6 +159,23 @@ class SessionReader:
             await self.load(session_id)  # it is lost: what is left is removed
         return _session_meta(session_id, facts) if parts == PARTS else None
 
+    async def load_metas(
+        self, session_ids: Sequence[SessionId]
+    ) -> tuple[list[SessionMeta], set[SessionId]]:
+        """Read several sessions as `load_meta` does; return also those that may be there."""
+        there = [id_ for id_ in session_ids if not self._is_away(id_)]
+        unknown = set(session_ids).difference(there)
+        replies = await self._client.run_each(
+            [command for id_ in there for command in self._load_facts(id_)]
+        )
+        found = []
+        for id_, facts, parts in zip(there, replies[::2], replies[1::2], strict=True):
+            if self._is_unknown(facts, parts):
+                unknown.add(id_)
+            elif parts == PARTS:
+                found.append(_session_meta(id_, facts))
+        return found, unknown
+
     async def load_run(self, session_id: SessionId, run_id: RunId) -> LoadedRun | None:
         """See SessionStore."""
         keys = self._keys.session(session_id)
@@ -259,7 +277,7 @@ def _session_meta(
     session_id: SessionId, facts: Sequence[bytes], *, updated_at_ms: int | None = None
 ) -> SessionMeta:
     epoch, owner, title, created, updated, offset, head, run, state, *others = facts
-    _, format_, tenant, queued, steers = others
+    _, format_, tenant, queued, steers, handoff, notes = others
     run_id = RunId(run.decode()) if run else None
     return SessionMeta(
         id=session_id,
@@ -275,6 +293,8 @@ def _session_meta(
         queued=tuple(map(MessageId, (queued or b"").decode().split())),
         steers=tuple(map(MessageId, (steers or b"").decode().split())),
         format=int(format_ or 1),
+        handoff=Handoff.read(handoff),
+        notes=read_notes(notes),
     )
 
 

@@ -5,6 +5,7 @@
       StoredQueue       messages that wait for their runs: queue.py
       StoredSteers      messages for the run under way: queue.py
       RunHandover       what the next producer of a run needs: handover.py
+      StoredHandoffs      sessions in the hands of people: ../handoff/stored.py
       SessionReader     what reads: reads.py
       StoredPresence    who has a session open: presence.py
       Housekeeping      what removes: housekeeping.py
@@ -29,6 +30,7 @@ from msgspec.structs import replace
 from midstream.settings.redis_url import ClusterUrl, parse_redis_url
 from midstream.store.cluster.channel import ClusterChannel
 from midstream.store.cluster.client import ClusterClient
+from midstream.store.handoff.stored import StoredHandoffs
 from midstream.store.keys import Keys
 from midstream.store.redis.access import RedisAccess
 from midstream.store.redis.channel import RedisChannel
@@ -105,6 +107,7 @@ class RedisStore:
         self.run_of_request = reads.run_of_request
         self.list_sessions = reads.list_sessions
 
+        self._keep_handoffs(StoredHandoffs(redis, reads))
         presence = StoredPresence(redis)
         self.announce = presence.announce
         self.withdraw = presence.withdraw
@@ -119,6 +122,12 @@ class RedisStore:
         self.erase = housekeeping.erase
         self.rewrite_file = housekeeping.rewrite_file
         self.trim_due = housekeeping.trim_due
+
+    def _keep_handoffs(self, handoffs: StoredHandoffs) -> None:
+        self.hand_over = handoffs.hand_over
+        self.note_desk = handoffs.note_desk
+        self.desk = handoffs.desk
+        self.leave_desk = handoffs.leave_desk
 
     def _keep_queues(self, redis: RedisAccess) -> Callable[[Turn], None]:
         """Add what concerns queues; return where a close notes the entry that it takes."""

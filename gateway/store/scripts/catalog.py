@@ -19,6 +19,7 @@ from midstream.store.keys import (
 )
 from midstream.store.scripts.handover import (
     claim,
+    hand_over,
     recall,
     release,
     remember,
@@ -312,7 +313,7 @@ def missing(*needed: str | bytes) -> None:
 
 DESCRIPTIONS: Final = (
     *(open, open_side, append, close, renew, request_stop),
-    *(take_over, wait, claim, say, recall, release, remember),
+    *(take_over, wait, claim, say, hand_over, recall, release, remember),
     *(enqueue, take_entry, change_entry, change_queue),
     *(steer, steer_entry, take_steers, confirm_steers, refuse_steer, note_reader),
     *(read, load, load_run, delete, select, erase, trim),
@@ -341,6 +342,7 @@ class Scripts:
         self.request_stop = made(request_stop)
         self.take_over = made(take_over)
         self.wait, self.claim, self.say = made(wait), made(claim), made(say)
+        self.hand_over = made(hand_over)
         self.recall, self.remember = made(recall), made(remember)
         self.release = made(release)
         self.enqueue = made(enqueue)

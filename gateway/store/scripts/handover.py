@@ -9,6 +9,7 @@ from midstream.store.scripts.script import script
 
 if TYPE_CHECKING:
     from midstream.ids import MessageId, RunId, TenantId, UserId
+    from midstream.store.handoff.calls import HandoffChange
 
 _ALL: Final = ("meta", "log", "runs", "side", "messages", "requests", "stops")
 _LIVE: Final = ("meta", "side")
@@ -62,6 +63,24 @@ def say(
 
     `request_key`: of its send; '' for none.
     """
+
+
+@script(SessionNames, *_PARTS, "queue", keys=_ALL, channels=_FEED)
+def hand_over(
+    *,
+    expected_owner: UserId,
+    expected_tenant: TenantId,
+    how: HandoffChange,
+    holder: str,
+    person: bytes,
+    asked: bytes,
+    to: str,
+    note: bytes,
+    wait_ms: int,
+    claim_ms: int,
+    ttl_s: int,
+) -> None:
+    """Hand a session to a person, or back. `to`: '' for the line. `note`: '' for none."""
 
 
 @script(SessionNames, "lanes", keys=_LIVE)

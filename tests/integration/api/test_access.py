@@ -1,7 +1,7 @@
 """Who gets what: every role, relation and tenant, at every route that the application has.
 
-One rule says what is expected (`expected`), and a row for each thing that a route does says
-how to ask for it. A route without a row fails the first test: say there whom it serves.
+One rule says what is `expected`, and a row for each thing that a route does how to ask for it.
+A route without a row fails the first test: say there whom it serves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.asking import (
     says_it,
     v4_message,
 )
-from tests.support.callers import KEYS, OWNER, TENANT, WRITER, Person, Worker
+from tests.support.callers import KEYS, OF_NO_SESSION, OWNER, TENANT, WRITER, Person, Worker
 from tests.support.in_process import InProcess, code_of
 from tests.support.processes import eventually
 from tests.unit.gateway.api.fakes import Answer
@@ -52,7 +52,7 @@ class Row(Struct, frozen=True):
     """One thing that a route does.
 
     Attributes:
-        access: what it does with the session: `read`, `write`, or `push` (a write by an agent).
+        access: to the session: `read`, `write`, `operate` (by operators), or `push` (by an agent).
         ask: makes the request.
         served: whether an answer that is no error is that of the session, as it is.
         kind: of session that it is asked of.
@@ -61,7 +61,7 @@ class Row(Struct, frozen=True):
     """
 
     route: str
-    access: Literal["read", "write", "push"]
+    access: Literal["read", "write", "operate", "push"]
     ask: Callable[[InProcess, Place, Mapping[str, str]], Any]
     served: Callable[[Answer], bool] = lambda answer: answer.status == 200
     kind: Kind = "ended"
@@ -164,6 +164,31 @@ ROWS: Final = [
         spoils=True,
     ),
     *(
+        Row(
+            f"POST /api/chat/{{chat_id:str}}/handoff/{what}",
+            "operate",
+            post(f"/api/chat/{{0.id}}/handoff/{what}", lambda _, body=body: body),  # type: ignore[misc]
+            lambda answer: code_of(answer.body) == "conflict",  # nobody waits in it
+        )
+        for what, body in (
+            ("claim", {}),
+            ("release", {}),
+            ("transfer", {"to": {"id": "bob", "name": "Bob"}}),
+            ("answer", {"text": "mine now"}),
+        )
+    ),
+    Row(
+        "POST /api/chat/{chat_id:str}/handoff/hand-back",
+        "operate",
+        post("/api/chat/{0.id}/handoff/hand-back", lambda _: {}),
+    ),
+    Row(
+        "POST /api/chat/{chat_id:str}/handoff",
+        "write",
+        post("/api/chat/{0.id}/handoff", lambda _: {}),
+        spoils=True,
+    ),
+    *(
         Row(route, "write", made, lambda answer: code_of(answer.body) == "message_not_found")
         for route, made in (
             (
@@ -212,11 +237,7 @@ ROWS: Final = [
         lambda answer: b'"start"' in answer.body,
         kind="running",
     ),
-    Row(
-        "GET /api/demo/worker/{chat_id:str}",
-        "write",
-        get("/api/demo/worker/{0.id}"),
-    ),
+    Row("GET /api/demo/worker/{chat_id:str}", "write", get("/api/demo/worker/{0.id}")),
     Row(
         "POST /api/demo/kill",
         "write",
@@ -283,28 +304,6 @@ ROWS: Final = [
     ),
 ]
 
-OF_NO_SESSION: Final[dict[str, Literal["anybody", "a person"]]] = {
-    "GET /": "anybody",
-    "GET /s/{chat_id:str}": "anybody",
-    "GET /assets/{name:str}": "anybody",
-    "GET /favicon.svg": "anybody",
-    "GET /favicon.ico": "anybody",
-    "GET /robots.txt": "anybody",
-    "GET /midstream-chat.tgz": "anybody",
-    "GET /livez": "anybody",
-    "GET /readyz": "anybody",
-    "GET /metrics": "anybody",
-    "GET /schema": "anybody",
-    "GET /schema/{path:str}": "anybody",
-    "GET /schema/openapi.json": "anybody",
-    "GET /api/agents": "a person",
-    "GET /api/chats": "a person",
-    # Whose they are is in test_users.py.
-    "DELETE /api/users/{name:str}": "a person",
-    "GET /api/users/{name:str}/export": "a person",
-}
-"""Routes without a session: they serve every caller, or every caller with a token."""
-
 
 def expected(row: Row, who: Person | Worker) -> Outcome:
     """Return the answer that is due to a person at a row."""
@@ -312,6 +311,10 @@ def expected(row: Row, who: Person | Worker) -> Outcome:
     is_other = bool(allowed) and WRITER not in allowed
     if is_other and row.names_agent:
         return "forbidden"
+    if row.access == "operate" and getattr(who, "role", "") not in ("operator", "admin"):
+        return "forbidden"
+    if row.access == "operate":
+        return "served" if who.tenant == TENANT or who.crosses else "hidden"
     if who.tenant != TENANT and not who.crosses:
         return "hidden"
     if who.is_trusted:

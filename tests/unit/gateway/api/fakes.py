@@ -113,6 +113,8 @@ class FakeSessions:
     held: Any = field(default_factory=FakeHeld)
     queues: Any = None
     steers: Any = None
+    handoffs: Any = None
+    desk: Any = None
 
     def _answer(self, method: str, **arguments: Any) -> Any:
         self.calls.append((method, arguments))

@@ -1,0 +1,1 @@
+"""Who answers a session: words for people and for models."""

@@ -1,0 +1,1 @@
+"""Sessions that a person answers, in the place of an agent."""
