@@ -341,10 +341,7 @@ class SessionService(HandoffServices, Protocol):
         ...
 
     async def at_work(self, caller: Caller, session_id: SessionId) -> RunId | None:
-        """Return the run under way in a session, to a caller who may send to it.
-
-        Raises ForbiddenError, SessionNotFoundError.
-        """
+        """Return the run under way, to a caller who may send; else raise as `delete` does."""
         ...
 
     async def withdraw_presence(self, pid: int) -> None:

@@ -63,16 +63,13 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     """A POST, decoded and checked for shape.
 
     Attributes:
-        messages: the client's copy of the conversation, oldest first, never empty; only its
-            last message, and its ids, are believed.
-        message_id: the AI SDK's `messageId`: the message that is edited, regenerated or
-            continued.
+        messages: the client's copy, oldest first, never empty; only the last, and ids, are believed.
+        message_id: the AI SDK's `messageId`: what is edited, regenerated or continued.
         parent_id: the message that a new one follows; None: none does; UNSET: see `places.py`.
         head: the last message that the client showed; None: none.
-        on_active: `refuse` a second run (409), `interrupt` the first, `queue`, or `steer` the
-            first with it; None: as the settings say.
+        on_active: `refuse` a second run, `interrupt`, `queue`, `steer`; None: as the settings say.
         wants_back: a steer that is not delivered is refused, and not queued.
-        agent, model: from the body, or None for the defaults.
+        agent, model: None for the defaults.
         request_key: makes a repeated send safe beyond its message id.
         client: who reads the response (`own_sends.py`); None: a client that knows what it reads.
         body: the rest of the body, as JSON.

@@ -263,7 +263,7 @@ class Handoffs:
         if self._limits.is_open:
             return Person(id=f"desk/{name or 'operator'}", name=name or "operator")
         id_ = caller.name_in(meta.tenant)
-        return Person(id=id_, name=id_)
+        return Person(id=id_, name=caller.name or id_)
 
     def _check_size(self, text: str) -> None:
         if len(text.encode()) > self._limits.max_bytes:

@@ -21,9 +21,8 @@ from midstream.protocol.errors import IllegalChunkError
 from midstream.protocol.open_parts import of_open_parts
 from midstream.protocol.salvage import apply_fitting, readable_lines
 from midstream.protocol.writer import ChunkWriter
-from midstream.sessions.log.page import batches_from
 from midstream.sessions.log.ring import Ring, contradict
-from midstream.sessions.log.stored_run import PAGE_RECORDS
+from midstream.sessions.log.stored_run import PAGE_RECORDS, batches_from
 from midstream.sessions.log.tail import Tail
 from midstream.sessions.sentences import not_recovered
 from midstream.sessions.signals.pace import RunPace

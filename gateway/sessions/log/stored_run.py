@@ -6,19 +6,20 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from midstream.errors import LogLostError
+from midstream.protocol.batch import ChunkBatch
 from midstream.protocol.codec import decode_lines
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.salvage import readable_lines
 from midstream.store.records import ChunksRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from midstream.ids import MessageId, RunId, SessionId
     from midstream.protocol.chunks import AnyChunk
     from midstream.store.calls import TakenOver
     from midstream.store.contract import SessionStore
-    from midstream.store.records import RunInfo, StoredMessage
+    from midstream.store.records import ChunkPage, RunInfo, StoredMessage
 
 PAGE_RECORDS: Final = 500
 """Records that one read of the log asks for: about a millisecond of Redis, and of us."""
@@ -142,3 +143,22 @@ def model_history(path: Iterable[StoredMessage]) -> tuple[UIMessage, ...]:
         for message, parsed in messages
         if parsed.parts and not (message.unasked and parsed.role == "assistant")
     )
+
+
+def batches_from(page: ChunkPage, sequence: int) -> Iterator[tuple[str, ChunkBatch]]:
+    """Yield a page's batches that begin with `sequence`, in order and without a hole.
+
+    Each with the offset of its last record. What comes before `sequence` is left out.
+    """
+    for offset, record in page.records:
+        if record.first + record.count <= sequence:
+            continue
+        if record.first > sequence:
+            return
+        batch = ChunkBatch(
+            first=record.first, count=record.count, payload=record.payload, level=record.level
+        )
+        if record.first < sequence:
+            batch = batch.since(sequence)
+        yield offset, batch
+        sequence = batch.last + 1

@@ -76,7 +76,6 @@ class RedisStore:
         self._keys = Keys(settings.key_prefix, sharded=settings.sharded)
         self.limits = LimitCounts(aside, self._keys, StoredBytes(client, self._keys, settings))
         redis = RedisAccess.of(client, self._keys, settings)
-
         runs = RunWrites(redis, self._keep_queues(redis))
         self.open_run = runs.open_run
         self.append = runs.append
