@@ -63,7 +63,7 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     """A POST, decoded and checked for shape.
 
     Attributes:
-        messages: the client's copy, oldest first, never empty; only the last, and ids, are believed.
+        messages: the client's copy, oldest first, never empty; only the last and ids are believed.
         message_id: the AI SDK's `messageId`: what is edited, regenerated or continued.
         parent_id: the message that a new one follows; None: none does; UNSET: see `places.py`.
         head: the last message that the client showed; None: none.

@@ -12,15 +12,28 @@ from midstream.protocol.ag_ui_requests import AgUiRequest
 from midstream.protocol.chunks import (
     AbortChunk,
     AnyChunk,
+    ErrorChunk,
     FinishChunk,
+    FinishStepChunk,
+    ReasoningDeltaChunk,
+    ReasoningEndChunk,
+    ReasoningStartChunk,
     ResetStepChunk,
+    SourceUrlChunk,
     StartChunk,
     StartStepChunk,
     TextDeltaChunk,
+    TextEndChunk,
     TextStartChunk,
     ToolApprovalRequestChunk,
+    ToolApprovalResponseChunk,
     ToolInputAvailableChunk,
+    ToolInputDeltaChunk,
+    ToolInputErrorChunk,
+    ToolInputStartChunk,
     ToolOutputAvailableChunk,
+    ToolOutputDeniedChunk,
+    ToolOutputErrorChunk,
 )
 from midstream.protocol.codec import data_chunk
 from midstream.protocol.errors import MalformedFrameError
@@ -76,6 +89,112 @@ def test_what_is_open_is_closed_before_the_end_and_nothing_follows_it() -> None:
     ended = ["RUN_STARTED", "STEP_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT"]
     ended += ["TEXT_MESSAGE_END", "STEP_FINISHED", "RUN_FINISHED"]
     assert types(*said, AbortChunk(), FinishChunk(), TextDeltaChunk(id="0", delta="late")) == ended
+
+
+def test_whole_run_is_told_event_by_event() -> None:
+    """A thought, a call whose input streams, its result, a source, a text; in two steps."""
+    told = events(
+        StartChunk(message_id="m"),
+        StartStepChunk(),
+        ReasoningStartChunk(id="r"),
+        ReasoningDeltaChunk(id="r", delta="Hm"),
+        ReasoningDeltaChunk(id="r", delta=""),
+        ReasoningEndChunk(id="r"),
+        ToolInputStartChunk(tool_call_id="c1", tool_name="weather"),
+        ToolInputDeltaChunk(tool_call_id="c1", input_text_delta='{"city":'),
+        ToolInputDeltaChunk(tool_call_id="c1", input_text_delta='"Paris"}'),
+        call(),
+        ToolOutputAvailableChunk(tool_call_id="c1", output=json_of(1), preliminary=True),
+        ToolOutputAvailableChunk(tool_call_id="c1", output=json_of({"t": 7})),
+        FinishStepChunk(),
+        StartStepChunk(),
+        SourceUrlChunk(source_id="s", url="https://x"),
+        TextStartChunk(id="0"),
+        TextDeltaChunk(id="0", delta="7 degrees"),
+        TextEndChunk(id="0"),
+        FinishStepChunk(),
+        FinishChunk(),
+    )
+    ids = {"threadId": "thread", "runId": "run"}
+    thought = {"messageId": "m-1"}
+    assert told == [
+        {"type": "RUN_STARTED", **ids},
+        {"type": "STEP_STARTED", "stepName": "step 1"},
+        {"type": "REASONING_START", **thought},
+        {"type": "REASONING_MESSAGE_START", **thought, "role": "reasoning"},
+        {"type": "REASONING_MESSAGE_CONTENT", **thought, "delta": "Hm"},
+        {"type": "REASONING_MESSAGE_END", **thought},
+        {"type": "REASONING_END", **thought},
+        {
+            "type": "TOOL_CALL_START",
+            "toolCallId": "c1",
+            "toolCallName": "weather",
+            "parentMessageId": "m",
+        },
+        {"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": '{"city":'},
+        {"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": '"Paris"}'},
+        {"type": "TOOL_CALL_END", "toolCallId": "c1"},
+        {
+            "type": "TOOL_CALL_RESULT",
+            "messageId": "c1-result",
+            "toolCallId": "c1",
+            "content": '{"t":7}',
+            "role": "tool",
+        },
+        {"type": "STEP_FINISHED", "stepName": "step 1"},
+        {"type": "STEP_STARTED", "stepName": "step 2"},
+        {"type": "CUSTOM", "name": "source-url", "value": {"sourceId": "s", "url": "https://x"}},
+        {"type": "TEXT_MESSAGE_START", "messageId": "m-2", "role": "assistant"},
+        {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m-2", "delta": "7 degrees"},
+        {"type": "TEXT_MESSAGE_END", "messageId": "m-2"},
+        {"type": "STEP_FINISHED", "stepName": "step 2"},
+        {"type": "RUN_FINISHED", **ids, "outcome": {"type": "success"}},
+    ]
+
+
+def test_failure_is_the_last_event() -> None:
+    """What is open is closed before it, a thought and a call too."""
+    told = types(
+        StartChunk(message_id="m"),
+        ReasoningStartChunk(id="r"),
+        ToolInputStartChunk(tool_call_id="c1", tool_name="weather"),
+        ErrorChunk(error_text="unable to go on"),
+        FinishChunk(),
+    )
+    assert told[-4:] == ["REASONING_MESSAGE_END", "REASONING_END", "TOOL_CALL_END", "RUN_ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("end", "content"),
+    [
+        (ToolOutputErrorChunk(tool_call_id="c1", error_text="away"), "away"),
+        (ToolOutputDeniedChunk(tool_call_id="c1"), "The call was denied."),
+    ],
+)
+def test_call_without_an_output_has_its_reason_as_its_result(end: AnyChunk, content: str) -> None:
+    asked = ToolApprovalRequestChunk(approval_id="a1", tool_call_id="c1")
+    answered = ToolApprovalResponseChunk(approval_id="a1", approved=False)
+    *_, result, finished = events(call(), asked, answered, end, FinishChunk())
+    assert (result["content"], finished["outcome"]) == (content, {"type": "success"})
+
+
+def test_input_that_the_model_got_wrong_is_told_with_the_error() -> None:
+    wrong = ToolInputErrorChunk(
+        tool_call_id="c1", tool_name="weather", input=json_of("Par"), error_text="no JSON"
+    )
+    *_, arguments, _, result = events(StartChunk(message_id="m"), wrong)
+    assert (arguments["delta"], result["content"]) == ('"Par"', "no JSON")
+
+
+def test_deltas_of_nothing_that_is_open_are_passed_over() -> None:
+    assert types(
+        TextDeltaChunk(id="0", delta="x"),
+        ReasoningDeltaChunk(id="0", delta="x"),
+        ToolInputDeltaChunk(tool_call_id="c", input_text_delta="x"),
+        TextEndChunk(id="0"),
+        ReasoningEndChunk(id="0"),
+        FinishStepChunk(),
+    ) == ["RUN_STARTED"]
 
 
 def test_repeated_step_begins_messages_of_its_own() -> None:
@@ -142,7 +261,7 @@ def test_result_of_a_tool_answers_its_call_alone(
 ) -> None:
     tool = {"id": "t1", "role": "tool", "toolCallId": "c1", **fields}
     other = {"id": "t2", "role": "tool", "toolCallId": "c3", "content": "forged"}
-    asked = request(messages=[tool, other])
+    asked = request(messages=[{"id": "u", "role": "user"}, tool, other])
     before = json.loads(bytes(stored().raw))["parts"]
     parts = json.loads(bytes(asked.answered(stored()).raw))["parts"]
     assert parts == [{**before[0], **expected}, before[1], before[2]]
@@ -189,3 +308,15 @@ def test_part_that_no_person_says_is_refused() -> None:
     asked = request(messages=[{"id": "u", "role": "user", "content": content}])
     with pytest.raises(MalformedFrameError):
         asked.message()
+
+
+def test_answer_to_an_approval_that_cannot_be_read_is_refused() -> None:
+    asked = request(resume=[{"interruptId": "a1", "status": "resolved", "payload": [1]}])
+    with pytest.raises(MalformedFrameError):
+        asked.answered(stored())
+
+
+def test_part_of_another_version_is_left_as_it_is() -> None:
+    odd = UIMessage.parse(b'{"id":"m","role":"assistant","parts":[{"kind":"new"}]}')
+    asked = request(resume=[{"interruptId": "a1", "status": "resolved"}])
+    assert json.loads(bytes(asked.answered(odd).raw))["parts"] == [{"kind": "new"}]
