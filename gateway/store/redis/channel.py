@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from midstream.aio.cancellation import raise_if_cancelled
 from midstream.errors import StoreError
 from midstream.store.errors import map_redis_errors, refusal_of, translated, unavailable
 from midstream.store.record_codec import decode_published
@@ -210,6 +211,7 @@ class RedisChannel:
         try:
             async with self._client.within_limit():
                 await connection.connect()  # type: ignore[no-untyped-call]
+            raise_if_cancelled()  # redis-py 8.1 may lose it while it connects
             self._pushes = None
             if self._receive is not None:
                 self._pushes = RedisPushes.of(connection, self._take)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from midstream.aio.cancellation import raise_if_cancelled
 from midstream.store.sentinel.words import read_word
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class SentinelLink:
         """
         async with self._redis.pubsub() as announcements:
             await announcements.subscribe(*ANNOUNCEMENTS)
+            raise_if_cancelled()  # redis-py 8.1 may lose it while it connects
             async for message in announcements.listen():
                 if message["type"] == "message":
                     announced()

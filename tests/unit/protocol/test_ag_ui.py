@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -91,6 +91,44 @@ def test_what_is_open_is_closed_before_the_end_and_nothing_follows_it() -> None:
     assert types(*said, AbortChunk(), FinishChunk(), TextDeltaChunk(id="0", delta="late")) == ended
 
 
+_IDS: Final = {"threadId": "thread", "runId": "run"}
+_THOUGHT: Final = {"messageId": "m-1"}
+TOLD: Final = [
+    {"type": "RUN_STARTED", **_IDS},
+    {"type": "STEP_STARTED", "stepName": "step 1"},
+    {"type": "REASONING_START", **_THOUGHT},
+    {"type": "REASONING_MESSAGE_START", **_THOUGHT, "role": "reasoning"},
+    {"type": "REASONING_MESSAGE_CONTENT", **_THOUGHT, "delta": "Hm"},
+    {"type": "REASONING_MESSAGE_END", **_THOUGHT},
+    {"type": "REASONING_END", **_THOUGHT},
+    {
+        "type": "TOOL_CALL_START",
+        "toolCallId": "c1",
+        "toolCallName": "weather",
+        "parentMessageId": "m",
+    },
+    {"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": '{"city":'},
+    {"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": '"Paris"}'},
+    {"type": "TOOL_CALL_END", "toolCallId": "c1"},
+    {
+        "type": "TOOL_CALL_RESULT",
+        "messageId": "c1-result",
+        "toolCallId": "c1",
+        "content": '{"t":7}',
+        "role": "tool",
+    },
+    {"type": "STEP_FINISHED", "stepName": "step 1"},
+    {"type": "STEP_STARTED", "stepName": "step 2"},
+    {"type": "CUSTOM", "name": "source-url", "value": {"sourceId": "s", "url": "https://x"}},
+    {"type": "TEXT_MESSAGE_START", "messageId": "m-2", "role": "assistant"},
+    {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m-2", "delta": "7 degrees"},
+    {"type": "TEXT_MESSAGE_END", "messageId": "m-2"},
+    {"type": "STEP_FINISHED", "stepName": "step 2"},
+    {"type": "RUN_FINISHED", **_IDS, "outcome": {"type": "success"}},
+]
+"""The events of the run below."""
+
+
 def test_whole_run_is_told_event_by_event() -> None:
     """A thought, a call whose input streams, its result, a source, a text; in two steps."""
     told = events(
@@ -115,41 +153,7 @@ def test_whole_run_is_told_event_by_event() -> None:
         FinishStepChunk(),
         FinishChunk(),
     )
-    ids = {"threadId": "thread", "runId": "run"}
-    thought = {"messageId": "m-1"}
-    assert told == [
-        {"type": "RUN_STARTED", **ids},
-        {"type": "STEP_STARTED", "stepName": "step 1"},
-        {"type": "REASONING_START", **thought},
-        {"type": "REASONING_MESSAGE_START", **thought, "role": "reasoning"},
-        {"type": "REASONING_MESSAGE_CONTENT", **thought, "delta": "Hm"},
-        {"type": "REASONING_MESSAGE_END", **thought},
-        {"type": "REASONING_END", **thought},
-        {
-            "type": "TOOL_CALL_START",
-            "toolCallId": "c1",
-            "toolCallName": "weather",
-            "parentMessageId": "m",
-        },
-        {"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": '{"city":'},
-        {"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": '"Paris"}'},
-        {"type": "TOOL_CALL_END", "toolCallId": "c1"},
-        {
-            "type": "TOOL_CALL_RESULT",
-            "messageId": "c1-result",
-            "toolCallId": "c1",
-            "content": '{"t":7}',
-            "role": "tool",
-        },
-        {"type": "STEP_FINISHED", "stepName": "step 1"},
-        {"type": "STEP_STARTED", "stepName": "step 2"},
-        {"type": "CUSTOM", "name": "source-url", "value": {"sourceId": "s", "url": "https://x"}},
-        {"type": "TEXT_MESSAGE_START", "messageId": "m-2", "role": "assistant"},
-        {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m-2", "delta": "7 degrees"},
-        {"type": "TEXT_MESSAGE_END", "messageId": "m-2"},
-        {"type": "STEP_FINISHED", "stepName": "step 2"},
-        {"type": "RUN_FINISHED", **ids, "outcome": {"type": "success"}},
-    ]
+    assert told == TOLD
 
 
 def test_failure_is_the_last_event() -> None:
