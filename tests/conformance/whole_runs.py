@@ -38,10 +38,16 @@ FINISH: Final = {"type": "finish", "finishReason": "error"}
 _PROVIDERS_ID: Final = re.compile(r"\b(msg|rs|fc|call|toolu|resp)_\w+")
 
 
+@deviates("answer-author")
+def answer_author(chunks: list[Chunk]) -> list[Chunk]:
+    """Name the agent."""
+    return [{**chunks[0], "messageMetadata": "given"}, *chunks[1:]]
+
+
 @deviates("message-id")
 def message_id(chunks: list[Chunk]) -> list[Chunk]:
     """Name the message."""
-    return [{**chunks[0], "messageId": "given"}, *chunks[1:]]
+    return answer_author([{**chunks[0], "messageId": "given"}, *chunks[1:]])
 
 
 @deviates("answer-metadata")
