@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -155,6 +155,11 @@ def send(
     )
 
 
+_reading: Final[set[asyncio.Task[list[dict[str, object]]]]] = set()
+"""The tasks that read. The event loop refers to none: one that a test leaves behind would be
+collected as garbage in the middle of another test, with the generator that it runs."""
+
+
 class Reading:
     """Reads a run in a task, so that tests can see the chunks so far."""
 
@@ -166,6 +171,8 @@ class Reading:
         self._more = asyncio.Event()
         self._cut: DrainingError | None = None
         self.task = asyncio.create_task(self._read())
+        _reading.add(self.task)
+        self.task.add_done_callback(_reading.discard)
 
     async def _read(self) -> list[dict[str, object]]:
         try:

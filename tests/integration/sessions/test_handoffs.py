@@ -101,7 +101,7 @@ async def test_person_answers_in_the_place_of_the_model_and_hands_back(
     history = [bytes(m.raw).decode() for m in (await script.next()).request.history]
     assert await told(sessions) == [
         ("user", "hello"),
-        ("assistant", "I am a model."),
+        ("played", "I am a model."),
         ("user", "question 2"),
         ("ann", "Hello, I am Ann. Refunded."),
         ("ann", "Anything else?"),
