@@ -47,7 +47,10 @@ async def snapshot(deployment: Deployment, chat: str) -> list[Any]:
     return list((await Session(deployment.gateways[0].at, chat).snapshot())["messages"])
 
 
-@pytest.mark.parametrize("ai", [5, 6, 7])
+@pytest.mark.parametrize(
+    "ai",
+    [pytest.param(5, marks=pytest.mark.release), pytest.param(6, marks=pytest.mark.release), 7],
+)
 async def test_network_cut_ten_times_in_one_answer_costs_nothing(
     deployment: Deployment, laptop: Profile, phone: Profile, ai: int
 ) -> None:

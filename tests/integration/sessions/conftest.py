@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -59,3 +60,23 @@ async def other(
     with monkeypatch.context() as opening:
         opening.setattr(RunWrites, "append_by_call", lambda *_: False)
         return await gateways()
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def kept_tasks(anyio_backend: str) -> AsyncIterator[None]:
+    """Keep each task until it ends, as those of a gateway that a test plays dead.
+
+    An event loop refers to none: they would be collected as garbage in the middle of another test.
+    """
+    kept: set[asyncio.Task[Any]] = set()
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        kept.add(task)
+        task.add_done_callback(kept.discard)
+        return task
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(make)
+    yield
+    loop.set_task_factory(None)
