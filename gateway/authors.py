@@ -1,4 +1,4 @@
-"""Authors: who said a message, answered a call, or stopped an answer.
+"""Authors: who said a message, or answered a call.
 
 The server names them, from a token or an agent key; what a client writes in their place is
 dropped. A UIMessage holds its author in `metadata.midstream.by`, and in
@@ -126,7 +126,12 @@ def start_of(message_id: str, agent: str) -> StartChunk:
     """Return the first chunk of an agent's message, which names the agent."""
     if not agent:
         return StartChunk(message_id=message_id)
-    metadata = json_of({_NAMESPACE: {"by": author_of_agent(agent)}})
+    return start_by(message_id, author_of_agent(agent))
+
+
+def start_by(message_id: str, author: Author) -> StartChunk:
+    """Return the first chunk of a message, which names its author."""
+    metadata = json_of({_NAMESPACE: {"by": author}})
     return StartChunk(message_id=message_id, message_metadata=metadata)
 
 

@@ -20,13 +20,12 @@ from midstream.api.context import (
     read_body,
 )
 from midstream.api.streaming.stream_response import FEED_EVENTS, StreamResponse
-from midstream.errors import ForbiddenError, InvalidRequestError
-from midstream.ids import TenantId
-from midstream.sessions.access import Role
+from midstream.errors import InvalidRequestError
 from midstream.sessions.answerers.terms import AnsweredBy, Asked, DeskRow, Person
 
 if TYPE_CHECKING:
     from midstream.api.context import Api
+    from midstream.ids import TenantId
     from midstream.sessions.access import Caller
 
 T = TypeVar("T")
@@ -208,12 +207,7 @@ async def desk_events(request: AnyRequest, api: ApiDependency, caller: CallerDep
 def _tenant(request: AnyRequest, api: Api, caller: Caller) -> TenantId:
     """Return whose desk is meant: the caller's own; an admin may name another in `?tenant=`."""
     api.sessions.handoffs.check_operator(caller)
-    named = request.query_params.get("tenant")
-    if named is None or named == caller.tenant:
-        return caller.tenant
-    if caller.role is not Role.ADMIN:
-        raise ForbiddenError("unable to open the desk of another tenant; that is for admins")
-    return TenantId(named)
+    return parameters.tenant(request, caller)
 
 
 def _read(body: bytes, type_: type[T]) -> T:

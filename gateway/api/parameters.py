@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from midstream.errors import InvalidRequestError
-from midstream.ids import RunId, SessionId, check_id
+from midstream.errors import ForbiddenError, InvalidRequestError
+from midstream.ids import RunId, SessionId, TenantId, check_id, escaped
 from midstream.protocol.position import Position
 from midstream.protocol.vocabulary import (
     HIGHEST_LEVEL,
@@ -14,6 +14,7 @@ from midstream.protocol.vocabulary import (
     STEERING_LEVEL,
     STEERING_SINCE,
 )
+from midstream.sessions.access import Role
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
@@ -142,6 +143,19 @@ def start_index(connection: ASGIConnection[Any, Any, Any, Any]) -> int | None:
     if _INDEX.fullmatch(text) is None:
         raise InvalidRequestError("unable to read startIndex; it must be a whole number")
     return int(text)
+
+
+def tenant(request: ASGIConnection[Any, Any, Any, Any], caller: Caller) -> TenantId:
+    """Read whose people are meant: `?tenant=`, which admins alone may name; else the caller's.
+
+    Raises:
+        ForbiddenError: another tenant's.
+    """
+    named = request.query_params.get("tenant")
+    wanted = caller.tenant if named is None else TenantId(escaped(named))
+    if wanted != caller.tenant and caller.role is not Role.ADMIN:
+        raise ForbiddenError("unable to do this in another tenant; that is for admins")
+    return wanted
 
 
 def number(

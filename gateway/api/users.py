@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from litestar import Controller, Response, delete, get
 from litestar.params import FromPath  # noqa: TC002 (Litestar reads the annotations)
 from litestar.types import ASGIApp  # noqa: TC002 (Litestar reads the annotations)
 from msgspec import Struct
 
-from midstream.api.auth.tokens import tenant_id, user_id
+from midstream.api import parameters
+from midstream.api.auth.tokens import user_id
 from midstream.api.context import (
     AnyRequest,
     ApiDependency,
@@ -17,10 +18,6 @@ from midstream.api.context import (
     json_response,
 )
 from midstream.api.streaming.stream_response import Framing, StreamResponse
-from midstream.sessions.access import Caller, Role
-
-if TYPE_CHECKING:
-    from midstream.ids import TenantId
 
 LINES: Final = Framing(media_type="application/jsonl; charset=utf-8", heartbeat=b"", last=b"")
 
@@ -46,7 +43,7 @@ class UserController(Controller):
         caller: CallerDependency,
     ) -> Response[bytes]:
         """Stop what runs, and erase every session that the user began."""
-        tenant = _tenant(request, caller)
+        tenant = parameters.tenant(request, caller)
         erased = await api.users.erasure.erase(caller, user_id(name), tenant)
         for session_id in erased:
             await api.limits.recount(session_id)
@@ -61,7 +58,7 @@ class UserController(Controller):
         caller: CallerDependency,
     ) -> ASGIApp:
         """Export every session that the user began: a line of JSON each, and a last one."""
-        tenant = _tenant(request, caller)
+        tenant = parameters.tenant(request, caller)
         async with api.limits.reading(caller) as grant:
             return StreamResponse(
                 await api.users.exports.open(caller, user_id(name), tenant),
@@ -73,10 +70,3 @@ class UserController(Controller):
                 expires_at=None,
                 hold=grant.stream,
             )
-
-
-def _tenant(request: AnyRequest, caller: Caller) -> TenantId:
-    named = request.query_params.get("tenant")
-    if named is None or caller.role is not Role.ADMIN:
-        return caller.tenant
-    return tenant_id(named)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from midstream.authors import author_in
 from midstream.protocol.messages import UIMessage
 from midstream.protocol.parts import fields_of, json_of
 
@@ -23,25 +24,7 @@ class NoteForModel(Struct, frozen=True):
     by: str = ""
 
 
-class _By(Struct, frozen=True):
-    name: str = ""
-    kind: str = ""
-
-
-class _Midstream(Struct, frozen=True):
-    by: _By = _By()
-
-
-class _Metadata(Struct, frozen=True):
-    midstream: _Midstream = _Midstream()
-
-
-class _Message(Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-
-
 _note: Final = msgspec.json.Decoder(NoteForModel)
-_message: Final = msgspec.json.Decoder(_Message)
 
 
 def with_notes(history: Sequence[UIMessage], notes: Sequence[HandoffNote]) -> tuple[UIMessage, ...]:
@@ -68,13 +51,8 @@ def _as_message(note: HandoffNote) -> UIMessage:
 
 def _named(message: UIMessage) -> UIMessage:
     """Put the person's name before an answer that a person has written."""
-    if message.role != "assistant" or b'"person"' not in bytes(message.raw):
-        return message
-    try:
-        by = _message.decode(message.raw).metadata.midstream.by
-    except msgspec.MsgspecError:
-        return message  # an application's own metadata
-    if by.kind != "person":
+    by = author_in(message) if message.role == "assistant" else None
+    if by is None or by.kind != "person":
         return message
     fields = fields_of(message.raw)
     named = {"type": "text", "text": f"[{by.name}, a person, answered in the assistant's place:]"}

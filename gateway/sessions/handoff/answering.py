@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-from msgspec import Raw
-
+from midstream.authors import Author, start_by
 from midstream.errors import ConflictError, InvalidRequestError, StoreUnavailableError
-from midstream.protocol.chunks import StartChunk, TextDeltaChunk, TextStartChunk
+from midstream.protocol.chunks import TextDeltaChunk, TextStartChunk
 from midstream.protocol.codec import encode_lines
 from midstream.protocol.salvage import salvaged
 from midstream.protocol.vocabulary import level_of_chunks
+from midstream.sessions.access import Role
 from midstream.sessions.log.stored_run import stored_chunks
 from midstream.sessions.runs.terminal import close_request, write_terminal
 from midstream.store.calls import AppendBatch, AppendStatus
@@ -84,14 +83,9 @@ class PersonsAnswer:
     def _begun(self) -> list[AnyChunk]:
         if self._taken.next:
             return []
-        by = {"id": self._person.id, "name": self._person.name, "kind": "person"}
-        chunks: list[AnyChunk] = [
-            StartChunk(
-                message_id=self._taken.run.message_id,
-                message_metadata=Raw(msgspec.json.encode({"midstream": {"by": by}})),
-            ),
-            TextStartChunk(id=TEXT),
-        ]
+        by = Author(self._person.id, Role.OPERATOR, "person", self._person.name)
+        start = start_by(self._taken.run.message_id, by)
+        chunks: list[AnyChunk] = [start, TextStartChunk(id=TEXT)]
         for chunk in chunks:
             self._writer.write(chunk)
         return chunks

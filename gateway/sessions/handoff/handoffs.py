@@ -23,6 +23,8 @@ from midstream.store.handoff.calls import HandOver, HandOverStatus
 from midstream.store.records import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from midstream.ids import SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.answerers.terms import AnsweredBy
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from midstream.sessions.runs.closer import RunCloser
     from midstream.store.calls import TakenOver
     from midstream.store.contract import SessionStore
-    from midstream.store.handoff.calls import HandedOver, HandoffChange
+    from midstream.store.handoff.calls import HandedOver, Handoff, HandoffChange
     from midstream.store.records import SessionMeta
 
 logger = logging.getLogger(__name__)
@@ -76,13 +78,7 @@ class Handoffs:
         handoff = changed.handoff
         logger.info("handoff_asked session=%s status=%s", session_id, changed.status)
         rows = await self._store.desk(meta.tenant, self._limits.desk_rows)
-        before = [row for row in rows if row.handoff and not row.handoff.holder]
-        ahead = [
-            row
-            for row in before
-            if row.handoff and handoff and _is_before(row, meta, handoff.at_ms)
-        ]
-        return answered_by(handoff, len(ahead))
+        return answered_by(handoff, 0 if handoff is None else _ahead_of(handoff, meta, rows))
 
     async def claim(self, caller: Caller, session_id: SessionId, name: str = "") -> AnsweredBy:
         """Take a session that waits, or keep it: the first one has it.
@@ -165,10 +161,8 @@ class Handoffs:
             taken = await self._taken(session_id, person)
             if taken is None:
                 continue
-            reader = await PersonsAnswer.read(
-                self._store, taken, person, self._limits.reconnect_window_s
-            )
-            if await reader.write(self._store, text, done=done):
+            begun = await self._begun(taken, person)
+            if await begun.write(self._store, text, done=done):
                 if not done:
                     await self._store.renew([taken.key], self._limits.claim_ms)
                 return answered
@@ -207,10 +201,7 @@ class Handoffs:
                 if not await self._resuming.give(taken):
                     await self._closer.close_unanswered(taken)
                 return
-            answer = await PersonsAnswer.read(
-                self._store, taken, person, self._limits.reconnect_window_s
-            )
-            if await answer.close(self._store, []):
+            if await (await self._begun(taken, person)).close(self._store, []):
                 return
 
     async def unanswered(self, taken: TakenOver) -> bool:
@@ -321,5 +312,7 @@ def _checked(changed: HandedOver) -> HandedOver:
     return changed
 
 
-def _is_before(row: SessionMeta, meta: SessionMeta, at_ms: int) -> bool:
-    return row.handoff is not None and row.id != meta.id and row.handoff.at_ms < at_ms
+def _ahead_of(handoff: Handoff, meta: SessionMeta, rows: Sequence[SessionMeta]) -> int:
+    """Return how many sessions of a desk were asked for before one, and have nobody yet."""
+    others = (row.handoff for row in rows if row.id != meta.id and row.handoff is not None)
+    return sum(not other.holder and other.at_ms < handoff.at_ms for other in others)

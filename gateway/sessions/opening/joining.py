@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from midstream.authors import with_author
 from midstream.errors import ConflictError
 from midstream.ids import MessageId
 from midstream.sessions.opening.plan import message_of
@@ -12,13 +13,19 @@ from midstream.store.calls import NewMessage, Say, SayStatus
 from midstream.store.records import RunState, Trigger
 
 if TYPE_CHECKING:
+    from midstream.authors import Author
     from midstream.sessions.types import StartRequest
     from midstream.store.contract import SessionStore
     from midstream.store.records import SessionState
 
 
-async def join(store: SessionStore, request: StartRequest, state: SessionState) -> SayStatus | None:
+async def join(
+    store: SessionStore, request: StartRequest, state: SessionState, author: Author | None
+) -> SayStatus | None:
     """Append a send's message behind the one that the waiting run answers.
+
+    Args:
+        author: who sends; None if nobody knows.
 
     Returns:
         None if it is no message for that run: nothing waits, or it is an edit, an older branch, or
@@ -45,7 +52,7 @@ async def join(store: SessionStore, request: StartRequest, state: SessionState) 
                 id=MessageId(message.id),
                 parent_id=run.user_message_id,
                 content_hash=content_hash,
-                message=message.raw,
+                message=with_author(message, author).raw,
             ),
             request_key=request.request_key,
         )

@@ -132,7 +132,7 @@ class Opening:
             else:
                 check_write(caller, state.meta)
                 is_send = entry is None and attempt is None and not request.proxied
-                found = await self._found(request, state, feed, attempt, is_send=is_send)
+                found = await self._found(caller, request, state, feed, attempt, is_send=is_send)
                 if isinstance(found, Admitted):
                     return found
                 if found is None:
@@ -149,6 +149,7 @@ class Opening:
 
     async def _found(
         self,
+        caller: Caller,
         request: StartRequest,
         state: SessionState,
         feed: Feed,
@@ -165,7 +166,8 @@ class Opening:
             return Admitted(await feed.view_of(known))
         if state.meta.is_newer:
             raise upgrade_needed(request.session_id)  # it may hold what we do not know
-        if is_send and (said := await join(self._store, request, state)):
+        author = caller.known_in(state.meta.tenant)
+        if is_send and (said := await join(self._store, request, state, author)):
             if said is SayStatus.SAID and state.run is not None:
                 return Admitted(await feed.view_of(state.run.id))
             return None  # it has been claimed, or another message came first

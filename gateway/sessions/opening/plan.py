@@ -124,7 +124,7 @@ def queue_rule(plan: Plan, state: SessionState | None, entry: MessageId | None) 
 
 
 def message_of(request: StartRequest) -> tuple[UIMessage, str]:
-    """Return the message of a send, as it is stored, and its hash.
+    """Return the message of a send, as it is stored but for its author, and its hash.
 
     Raises:
         InvalidRequestError: it says nothing, or its id cannot be one.
@@ -134,12 +134,14 @@ def message_of(request: StartRequest) -> tuple[UIMessage, str]:
 
 
 def check_message(message: UIMessage) -> UIMessage:
-    """Return a message of a person as it is stored.
+    """Return a message of a person as it is stored, but for its author.
+
+    What it says of its author itself is dropped here.
 
     Raises:
         InvalidRequestError: it says nothing, its id cannot be one, or it is no user's.
     """
-    message = _readable(message)
+    message = with_author(_readable(message), None)
     check_id(message.id, "message id")
     if message.role != "user":
         raise InvalidRequestError("unable to queue this message; it must be a user's")

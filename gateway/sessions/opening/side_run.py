@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from midstream.authors import with_author
 from midstream.errors import (
     ConflictError,
     InvalidRequestError,
@@ -23,6 +24,7 @@ from midstream.store.format import upgrade_needed
 from midstream.store.records import RunInfo, RunState, Trigger
 
 if TYPE_CHECKING:
+    from midstream.authors import Author
     from midstream.ids import RunId, SessionId
     from midstream.sessions.access import Caller
     from midstream.sessions.log.feed import Feed
@@ -82,7 +84,7 @@ class SideOpening:
             if meta.is_newer:
                 raise upgrade_needed(request.session_id)
             parent = await self._parent(request, meta)
-            plan = await self._plan(request, parent)
+            plan = await self._plan(request, parent, caller.known_in(meta.tenant))
             info = _run_info(run_id, parent, request, agent, pushed=attempt is not None)
             wanted = self._wanted(request, meta, info, plan, attempt)
             opened = await open_surely(self._store, wanted)
@@ -105,11 +107,12 @@ class SideOpening:
             raise run_not_found()
         return found.run
 
-    async def _plan(self, request: StartRequest, parent: RunInfo) -> Plan:
+    async def _plan(self, request: StartRequest, parent: RunInfo, author: Author | None) -> Plan:
         """Decide what the side run answers: its prompt, behind the conversation so far."""
         if request.messages[-1].role != "user":
             raise InvalidRequestError("unable to open a side run; its message must be a user's")
-        prompt, content_hash = message_of(request)
+        bare, content_hash = message_of(request)
+        prompt = with_author(bare, author)
         state = await self._store.load(request.session_id, leaf=parent.user_message_id)
         return Plan(
             user_message_id=parent.user_message_id,

@@ -1,4 +1,4 @@
-"""RunPace of a run: when its chunks came, as far as a person would notice.
+"""Pace of a run: when its chunks came, as far as a person would notice.
 
 It is told of every batch, so it keeps little: the newest moment, and the pauses that were long.
 """

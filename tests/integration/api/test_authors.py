@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.callers import OWNER, TENANT, Person, Worker
-from tests.support.in_process import LIMIT_S, InProcess
+from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.support.in_process import InProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -97,9 +98,12 @@ async def test_message_that_waited_names_who_sent_it_and_not_who_changed_it(
     assert entry["message"]["parts"][0]["text"] == "Changed"
     answer = await app.ask("POST", f"{path}/send-now", None, OLGA.headers(session))
     assert answer.status == 200, answer.body
-    async with asyncio.timeout(LIMIT_S):
-        while len(shown := await messages(app, session)) < 3:  # noqa: ASYNC110 - in the log
-            await asyncio.sleep(0.05)
+
+    async def has_its_turn() -> bool:
+        return len(await messages(app, session)) >= 3
+
+    await eventually(has_its_turn, "the message is in the session")
+    shown = await messages(app, session)
     assert [by(each) for each in shown if each["id"] == "u2"] == [gus]
 
 
@@ -113,3 +117,39 @@ async def test_programs_are_agents_by_the_name_of_their_key(app: InProcess) -> N
     shown = await messages(app, session)
     author = by(next(each for each in shown if each["id"] == "u2"))
     assert (author["kind"], author["name"]) == ("agent", "a-poet")
+
+
+async def test_message_that_is_said_while_a_person_is_awaited_names_its_author(
+    app: InProcess,
+) -> None:
+    """Both that which opens the wait and those that join it; and the person who then answers."""
+    session = f"authors-{next(_numbers)}"
+    await send(app, session, ANN, said("u1"))
+    handoff = f"/api/chat/{session}/handoff"
+    assert (await app.ask("POST", handoff, {"note": "help"}, ANN.headers())).status == 200
+    for who, name in ((ANN, "u2"), (GUS, "u3")):
+        body = {"id": session, "messages": [said(name)], "trigger": "submit-message"}
+        headers = {**who.headers(session), "content-type": "application/json"}
+        answer = await app.ask("POST", "/api/chat", body, headers)
+        assert b'"waiting"' in answer.body
+    answer = await app.ask("POST", f"{handoff}/answer", {"text": "Here."}, OLGA.headers())
+    assert answer.status == 200, answer.body
+
+    assert [by(each) for each in (await messages(app, session))[2:]] == [
+        {"id": "ann", "role": "user", "kind": "person", "name": "Ann Lee"},
+        {"id": "gus", "role": "user", "kind": "person", "name": "Gus"},
+        {"id": "olga", "role": "operator", "kind": "person", "name": "olga"},
+    ]
+
+
+async def test_prompt_of_a_side_run_names_the_program_that_asks(app: InProcess) -> None:
+    session = f"authors-{next(_numbers)}"
+    worker = Worker("a-any", OWNER)
+    body = {"id": session, "key": "main", "messages": [said("u1")], "agent": "poet"}
+    assert (await app.ask("POST", "/api/agent/runs", body, worker.headers())).status == 200
+    beside = {**body, "key": "side", "messages": [said("u2")], "side": True}
+    assert (await app.ask("POST", "/api/agent/runs", beside, worker.headers())).status == 200
+
+    look = await app.ask("GET", f"/api/chat/{session}?side=true", headers=ANN.headers())
+    [prompt] = [each for each in look.json()["messages"] if each["id"] == "u2"]
+    assert by(prompt) == {"id": "ann", "role": "user", "kind": "agent", "name": "a-any"}
