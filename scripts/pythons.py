@@ -18,11 +18,7 @@ from scripts import bootstrap
 if TYPE_CHECKING:
     from pathlib import Path
 
-TESTS = (
-    "tests/unit/gateway",
-    "tests/unit/protocol",
-    "tests/integration/agents/test_demo_agents.py",
-)
+TESTS = ("tests/unit", "tests/integration/agents/test_demo_agents.py")
 PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 PICTURES: Final = Path(__file__).with_name("screenshots")
-LIMITED: Final[Settings] = {"limits": {"sends_per_minute": 1, "send_burst": 3}}
+LIMITED: Final[Settings] = {
+    "limits": {"sends_per_minute": 1, "send_burst": 3, "redis_wait_ms": 5_000}
+}
 TABLE: Final = "() => document.querySelectorAll('article table tr').length >= 3"
 
 

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support.processes import wait_until
+from tests.support.processes import free_port, wait_until
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class RefusingRedis(RedisServer):
             *("--appendonly", "no", "--save", "3600 1000000"),
             *("--enable-protected-configs", "yes", "--enable-debug-command", "yes"),
             *("--cluster-enabled", "yes" if self._cluster else "no"),
+            # Its default is the port and 10,000 more: often one of an outgoing connection.
+            *("--cluster-port", str(free_port())),
         ]
 
     def do(self, *command: str | int) -> Any:
