@@ -17,7 +17,7 @@ from midstream.sessions.access import Role, check_write, not_found
 from midstream.sessions.answerers.terms import Asked, Person, answered_by, now_ms
 from midstream.sessions.answerers.told import NoteForModel
 from midstream.sessions.handoff.answering import PersonsAnswer
-from midstream.sessions.opening.open_run import open_behind
+from midstream.sessions.opening.behind import open_behind
 from midstream.sessions.sentences import run_active
 from midstream.store.handoff.calls import HandOver, HandOverStatus
 from midstream.store.records import RunState

@@ -36,7 +36,7 @@ from midstream.sessions.types import NewRun
 from midstream.store.calls import Opened, OpenRun, OpenStatus, RunKey, SayStatus
 from midstream.store.format import upgrade_needed
 from midstream.store.record_codec import encode_by
-from midstream.store.records import RunInfo, RunState, Trigger
+from midstream.store.records import RunInfo, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,39 +321,6 @@ async def open_surely(store: SessionStore, request: OpenRun) -> Opened:
     except StoreUnavailableError:
         await asyncio.sleep(0.05)
         return await store.open_run(request)
-
-
-async def open_behind(store: SessionStore, state: SessionState, wait_ms: int) -> RunInfo | None:
-    """Open a run behind the session's last message, for a person who speaks unasked.
-
-    Returns:
-        The run, which waits for them; None if the session has changed meanwhile.
-    """
-    meta = state.meta
-    run = RunInfo(
-        id=RunId(new_id("run")),
-        state=RunState.OPEN,
-        message_id=MessageId(new_id("msg")),
-        user_message_id=meta.head_message_id or MessageId(""),
-        trigger=Trigger.SUBMIT,
-        agent="" if state.run is None else state.run.agent,
-    )
-    opened = await store.open_run(
-        OpenRun(
-            session_id=meta.id,
-            expected_owner=meta.owner,
-            expected_tenant=meta.tenant,
-            run=run,
-            user_message=None,
-            replaced_message=None,
-            content_hash="",
-            new_epoch=meta.position.epoch,
-            title="",
-            expected_offset=meta.position.offset,
-            wait_ms=wait_ms,
-        )
-    )
-    return opened.run if opened.status is OpenStatus.OPENED else None
 
 
 def _resolves_nothing(request: StartRequest, state: SessionState) -> bool:
